@@ -1,0 +1,1 @@
+"""Wiring of the service: settings, URLs, ASGI, Celery, health, the process supervisor."""

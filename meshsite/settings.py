@@ -1,0 +1,196 @@
+"""Settings, all of them from the environment (`.env.example` lists every name).
+
+`NAME_FILE` may name a file that holds the value of `NAME`; it wins over `NAME`, so secrets can be
+mounted instead of exported. The module imports nothing of ours.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from environ import FileAwareEnv
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = FileAwareEnv()
+FileAwareEnv.read_env(str(BASE_DIR / ".env"))
+
+VERSION = "0.1.0"
+DATA_DIR = Path(env.str("MESH_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+
+# --- web -------------------------------------------------------------------------------------------
+DEBUG = env.bool("DJANGO_DEBUG", False)
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", "")
+if not SECRET_KEY and (DATA_DIR / "secret_key").exists():
+    SECRET_KEY = (DATA_DIR / "secret_key").read_text().strip()  # made by `manage.py up`
+SECRET_KEY = SECRET_KEY or "insecure-only-until-DJANGO_SECRET_KEY-is-set"
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+HOST = env.str("HOST", "127.0.0.1")
+PORT = env.int("PORT", 8080)
+PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", f"http://localhost:{PORT}").rstrip("/")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_BASE_URL]
+ROOT_URLCONF = "meshsite.urls"
+ASGI_APPLICATION = "meshsite.asgi.application"
+WSGI_APPLICATION = "meshsite.wsgi.application"
+APPEND_SLASH = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True  # pages work before `collectstatic` has run
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PUBLIC_BASE_URL.startswith("https://")
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+
+INSTALLED_APPS = [
+    "django_prometheus",
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.simple_history",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "simple_history",
+    "channels",
+    "meshsite",
+    "web",
+    "networks",
+    "agents",
+    "memory",
+    "tasks",
+    "voice",
+]
+
+MIDDLEWARE = [
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "web.requests.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "web.guards.JsonGuardMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
+]
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "meshsite" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- PostgreSQL ------------------------------------------------------------------------------------
+# Without DATABASE_URL, `manage.py up` starts an embedded server under DATA_DIR and exports its address.
+DATABASE_URL = env.str("DATABASE_URL", "")
+DATABASES = {
+    "default": env.db_url_config(DATABASE_URL or "postgres:///mesh?host=" + str(DATA_DIR / "run"))
+}
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"] |= {
+    # Giving connections back between requests and jobs; 2 s without a free one answers 503.
+    "pool": {"min_size": 1, "max_size": env.int("MESH_DB_POOL", 16), "timeout": 2},
+    "connect_timeout": 3,
+}
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+# --- Redis -----------------------------------------------------------------------------------------
+# VALKEY_URL is an alias. Empty means: no Redis; hints are lost and the sweeper does the work.
+REDIS_URL = env.str("REDIS_URL", "") or env.str("VALKEY_URL", "")
+if not REDIS_URL and (DATA_DIR / "run" / "valkey.sock").exists():
+    REDIS_URL = f"unix://{DATA_DIR / 'run' / 'valkey.sock'}"
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or REDIS_URL.replace("unix://", "redis+socket://", 1)
+
+CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+if REDIS_URL:
+    CHANNEL_LAYERS["default"] = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL]},
+    }
+
+# --- the engine ------------------------------------------------------------------------------------
+MESH_API_KEY = env.str("MESH_API_KEY", "")
+MESH_WORKERS = env.int("MESH_WORKERS", 2)
+MESH_WORKER_STEPS = env.int("MESH_WORKER_STEPS", 256)
+MESH_LEASE_SECONDS = env.float("MESH_LEASE_SECONDS", 30.0)
+MESH_SWEEP_SECONDS = env.float("MESH_SWEEP_SECONDS", 5.0)
+MESH_ENCRYPTION_KEY = env.str("MESH_ENCRYPTION_KEY", "")
+MESH_VOICE = env.str("MESH_VOICE", "inline")
+
+# --- model providers (names are the SDKs' own) -------------------------------------------------------
+PROVIDERS: dict[str, dict[str, str]] = {
+    "anthropic": {
+        "api_key": env.str("ANTHROPIC_API_KEY", ""),
+        "base_url": env.str("ANTHROPIC_BASE_URL", ""),
+    },
+    "openai": {"api_key": env.str("OPENAI_API_KEY", ""), "base_url": env.str("OPENAI_BASE_URL", "")},
+    "google": {
+        "api_key": env.str("GEMINI_API_KEY", "") or env.str("GOOGLE_API_KEY", ""),
+        "base_url": env.str("GOOGLE_GEMINI_BASE_URL", ""),
+    },
+    "openai_compatible": {
+        "api_key": env.str("LOCAL_LLM_API_KEY", ""),
+        "base_url": env.str("LOCAL_LLM_BASE_URL", ""),
+        "model": env.str("LOCAL_LLM_MODEL", ""),
+    },
+}
+
+# --- API -------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["networks.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["networks.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "web.problems.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "web.openapi.MeshSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "AI Mesh Network",
+    "DESCRIPTION": "Networks of AI agents: create them, give them tasks, read results and memory.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- operators -------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+LOG_LEVEL = env.str("MESH_LOG_LEVEL", "INFO")
+LOG_FORMAT = env.str("MESH_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
