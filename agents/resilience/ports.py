@@ -64,6 +64,14 @@ class CallJournal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What a key may ask of a model in a minute, over all workers. None is unlimited."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """A catalogue entry: `id` is what the provider is asked for."""
 
@@ -71,11 +79,16 @@ class ModelInfo:
     provider: str
     tier: str
     capabilities: Capabilities
+    limits: Limits = Limits()
 
 
 class Catalogue(Protocol):
     def resolve(self, name: str) -> ModelInfo | None:
         """Look up an id or an alias."""
+        ...
+
+    def default_chain(self, tier: str = "standard") -> Sequence[str]:
+        """The order in which models of a tier are tried."""
         ...
 
 
@@ -93,3 +106,25 @@ class Credentials(Protocol):
     def get(self, project_id: str, provider: str) -> Credential | None:
         """The project's own key, else the installation's, else None: the provider is skipped."""
         ...
+
+
+class CallObserver(Protocol):
+    """Metrics. Called on the event loop: be quick, and do not raise."""
+
+    def call_finished(self, start: CallStart, end: CallEnd) -> None: ...
+
+    def fallback(self, *, from_model: str, to_model: str, failure: Failure) -> None: ...
+
+    def breaker_changed(self, *, provider: str, identity: str, state: str, cause: Failure | None) -> None:
+        """`state` is closed, open or half-open; `identity` tells keys apart without telling them."""
+        ...
+
+
+class NullObserver:
+    """An observer that looks away."""
+
+    def call_finished(self, start: CallStart, end: CallEnd) -> None: ...
+
+    def fallback(self, *, from_model: str, to_model: str, failure: Failure) -> None: ...
+
+    def breaker_changed(self, *, provider: str, identity: str, state: str, cause: Failure | None) -> None: ...
