@@ -1,7 +1,7 @@
 """Settings, all of them from the environment (`.env.example` lists every name).
 
 `NAME_FILE` may name a file that holds the value of `NAME`; it wins over `NAME`, so secrets can be
-mounted instead of exported. The module imports nothing of ours.
+mounted instead of exported. Of ours it imports the log configuration and nothing else.
 """
 
 import sys
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from environ import FileAwareEnv
+
+from meshsite.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv()
@@ -192,5 +194,17 @@ SPECTACULAR_SETTINGS = {
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 LOG_LEVEL = env.str("MESH_LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("MESH_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
+LOGGING = logging_config(
+    LOG_LEVEL,
+    LOG_FORMAT,
+    secrets=[
+        SECRET_KEY,
+        MESH_API_KEY,
+        MESH_ENCRYPTION_KEY,
+        METRICS_TOKEN,
+        *(provider["api_key"] for provider in PROVIDERS.values()),
+    ],
+    redact_emails=env.bool("MESH_LOG_REDACT_EMAILS", False),
+)
 SENTRY_DSN = env.str("SENTRY_DSN", "")
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
