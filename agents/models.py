@@ -109,7 +109,7 @@ class ModelCall(models.Model):
     chain_pass = models.PositiveIntegerField(
         default=0, help_text="Rises each time the step gave its slot back; a new pass tries the chain anew."
     )
-    fence = models.PositiveIntegerField(default=0)
+    owner = ref_field(blank=True, help_text="The worker incarnation that sent it.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.STARTED)
     provider = models.CharField(max_length=30)
     model = models.CharField(max_length=100)
@@ -135,7 +135,7 @@ class ModelCall(models.Model):
             models.Index(fields=["run_id"]),
             models.Index(fields=["project_id", "started_at"]),
             models.Index(fields=["agent_id", "-id"]),
-            models.Index(fields=["run_id"], condition=Q(state="started"), name="model_call_open"),
+            models.Index(fields=["owner"], condition=Q(state="started"), name="model_call_open"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -1,0 +1,107 @@
+"""Asking a model for one JSON object: freeze the context, ask, check, have it mended once, fall back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agents.providers.errors import Failure, ProviderError
+from agents.providers.types import FinishReason, Message, ModelRequest, OutputSchema, Reply
+
+from ..decision import check_schema
+from ..output import extract_object
+from ..ports import AgentView, StepFailed, StepPort, StepWork
+from ..prompts import repair
+
+DEFAULT_MAX_TOKENS = 4096
+# Above this the vendor is asked to stream, so that a long silence can be told from a long answer.
+WHOLE_REPLY_TOKENS = 8192
+
+
+def freeze(
+    work: StepWork, port: StepPort, agent: AgentView, *, name: str, schema: Mapping[str, Any], system: str, user: str, recalled: Sequence[str]
+) -> Mapping[str, Any]:
+    """Make the step's context and hand it over to be stored with the first call."""
+    context = {
+        "agent_id": agent.id,
+        "models": list(agent.models),
+        "parameters": dict(agent.parameters),
+        "schema_name": name,
+        "schema": schema,
+        "system": system,
+        "user": user,
+        "recalled": list(recalled),
+    }
+    port.freeze(context)
+    return context
+
+
+async def ask_for_object(
+    port: StepPort,
+    context: Mapping[str, Any],
+    check: Callable[[dict[str, Any]], list[str]] = lambda value: [],
+) -> tuple[dict[str, Any], Reply]:
+    """Return the object that a model answered with, and the reply it came in.
+
+    A wrong shape is sent back once with the problems quoted, then the next model of the chain is asked;
+    an object of the right shape that makes no sense (`check`) is sent back once.
+    Raises `StepFailed` ("invalid_output", "refused") and what `port.ask` raises.
+    """
+    models: list[str] = list(context["models"])
+    request = _request(context)
+    turn = 0
+    while True:
+        reply = await port.ask(turn, request, models)
+        value, problems = _read(reply, context["schema"])
+        sensible = not problems
+        if value is not None and sensible:
+            problems = check(value)
+        if value is not None and not problems:
+            return value, reply
+        if turn % 2 == 0:
+            request = _with_repair(request, reply, problems)
+        else:
+            rest = _after(models, reply.model)
+            if sensible or not rest:
+                raise StepFailed("invalid_output", "The model's answer cannot be used: " + "; ".join(problems)[:800])
+            models, request = rest, _request(context)
+        turn += 1
+
+
+def _request(context: Mapping[str, Any]) -> ModelRequest:
+    parameters = context["parameters"]
+    max_tokens = int(parameters.get("max_tokens") or DEFAULT_MAX_TOKENS)
+    return ModelRequest(
+        model=context["models"][0] if context["models"] else "",
+        messages=(Message("system", context["system"]), Message("user", context["user"])),
+        max_tokens=max_tokens,
+        temperature=parameters.get("temperature"),
+        top_p=parameters.get("top_p"),
+        output_schema=OutputSchema(context["schema_name"], context["schema"]),
+        stream=max_tokens > WHOLE_REPLY_TOKENS,
+    )
+
+
+def _read(reply: Reply, schema: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
+    if reply.finish_reason is FinishReason.REFUSAL:
+        raise StepFailed("refused", f"{reply.model} refused to answer: {reply.text[:300] or 'no reason given'}")
+    value = extract_object(reply.text)
+    if value is None:
+        cut = " (it was cut off at max_tokens)" if reply.truncated else ""
+        return None, [f"it is not a JSON object{cut}"]
+    return value, check_schema(value, schema)
+
+
+def _with_repair(request: ModelRequest, reply: Reply, problems: Sequence[str]) -> ModelRequest:
+    answer = Message("assistant", reply.text or "(empty)", opaque=reply.opaque)
+    return replace(request, messages=(*request.messages[:2], answer, Message("user", repair(problems))))
+
+
+def _after(models: Sequence[str], answered: str) -> list[str]:
+    """Return the models behind the one that answered; a chain that answered by an alias has none left of it."""
+    return list(models[models.index(answered) + 1 :]) if answered in models else list(models[1:])
+
+
+def failed_step(error: ProviderError) -> StepFailed:
+    """Say a permanent failure of the chain in the step's terms."""
+    code = "internal_error" if error.category is Failure.INTERNAL else f"provider_{error.category}"
+    return StepFailed(code, str(error))

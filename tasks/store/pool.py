@@ -1,0 +1,41 @@
+"""The worker's own connection pool: asynchronous, small, never held across a model call."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from psycopg import AsyncConnection
+from psycopg.types.json import set_json_dumps, set_json_loads
+from psycopg_pool import AsyncConnectionPool
+
+Connection = AsyncConnection[Any]
+
+
+async def _configure(connection: Connection) -> None:
+    set_json_dumps(orjson.dumps, context=connection)
+    set_json_loads(orjson.loads, context=connection)
+    await connection.set_autocommit(True)
+
+
+def make_pool(conninfo: str, *, size: int = 6) -> AsyncConnectionPool[Connection]:
+    """Return a closed pool; open it on the loop that will use it."""
+    return AsyncConnectionPool(
+        conninfo,
+        min_size=2,
+        max_size=size,
+        timeout=10,
+        max_idle=120,
+        reconnect_timeout=60,
+        configure=_configure,
+        open=False,
+        name="engine",
+        kwargs={"connect_timeout": 3, "application_name": "mesh-worker", "prepare_threshold": 3},
+    )
+
+
+@asynccontextmanager
+async def pipelined(pool: AsyncConnectionPool[Connection]) -> AsyncGenerator[Connection, None]:
+    """One transaction whose statements travel together; a round trip is paid at each fetch and at the end."""
+    async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+        yield connection

@@ -1,0 +1,268 @@
+"""The statements of the hot path."""
+
+PRIORITY_SECONDS = 30  # what one priority point is worth in waiting time
+
+# Fair between projects (in flight ÷ weight), then by rank. `projects` hops from one project with ready
+# steps to the next by the partial index, so a long queue costs no more than a short one.
+CLAIM = """
+WITH RECURSIVE projects AS (
+    (SELECT project_id FROM tasks_step WHERE state = 'ready' ORDER BY project_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT s.project_id FROM tasks_step s
+            WHERE s.state = 'ready' AND s.project_id > p.project_id ORDER BY s.project_id LIMIT 1)
+    FROM projects p WHERE p.project_id IS NOT NULL
+), busy AS (
+    SELECT project_id, count(*) AS n FROM tasks_step WHERE state = 'running' GROUP BY project_id
+), candidates AS (
+    SELECT c.id, c.rank,
+           (coalesce(b.n, 0) + row_number() OVER (PARTITION BY p.project_id ORDER BY c.rank))::float
+               / pr.weight AS share
+    FROM projects p
+    JOIN networks_project pr ON pr.id = p.project_id
+    LEFT JOIN busy b ON b.project_id = p.project_id
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.rank FROM tasks_step s
+        WHERE s.state = 'ready' AND s.project_id = p.project_id
+          AND s.kind = ANY(%(kinds)s) AND s.version <= %(version)s
+        ORDER BY s.rank LIMIT %(limit)s * 2
+    ) c
+), picked AS (
+    SELECT s.id FROM tasks_step s
+    JOIN (SELECT id, share, rank FROM candidates ORDER BY share, rank LIMIT %(limit)s * 2) c ON c.id = s.id
+    WHERE s.state = 'ready'
+    ORDER BY c.share, c.rank
+    LIMIT %(limit)s
+    FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE tasks_step t
+SET state = 'running', owner = %(owner)s, fence = fence + 1, wait_reason = '', run_after = NULL,
+    claimed_at = now(), started_at = coalesce(started_at, now())
+FROM picked WHERE t.id = picked.id
+RETURNING t.id
+"""
+
+LOAD = """
+SELECT s.id, s.run_id, s.project_id, s.key, s.kind, s.label, s.round, s.agent_id, s.fence, s.releases,
+       s.crashes, b.input, b.context, r.network_id, r.max_iterations, r.snapshot_id, rb.input AS run_input,
+       extract(epoch FROM r.deadline_at - now())::float AS run_seconds,
+       extract(epoch FROM s.deadline_at - now())::float AS step_seconds,
+       extract(epoch FROM s.claimed_at - s.ready_at)::float AS queued_seconds, r.request_id
+FROM tasks_step s
+JOIN tasks_stepbody b ON b.step_id = s.id
+JOIN tasks_run r ON r.id = s.run_id
+JOIN tasks_runbody rb ON rb.run_id = s.run_id
+WHERE s.id = ANY(%(ids)s) AND s.owner = %(owner)s AND s.state = 'running'
+"""
+
+SNAPSHOT = "SELECT body FROM tasks_snapshot WHERE hash = %(hash)s"
+
+JOURNAL = """
+SELECT c.turn, c.state, c.provider, c.model, c.failure, c.chain_pass, b.reply
+FROM agents_modelcall c LEFT JOIN agents_modelcallbody b ON b.call_id = c.id
+WHERE c.step_id = %(step)s ORDER BY c.turn, c.try_number, c.id
+"""
+
+RESULTS = """
+SELECT s.key, s.agent_id, b.input->>'description' AS description, s.state, s.required, b.output, s.error_detail
+FROM tasks_step s JOIN tasks_stepbody b ON b.step_id = s.id
+WHERE s.run_id = %(run)s AND s.kind = 'delegate' AND s.state IN ('succeeded', 'failed', 'cancelled', 'skipped')
+ORDER BY s.round, s.id
+"""
+
+# First half of every journal write: the run's lock, its next event numbers, and the money that is left.
+LOCK_RUN_FOR_CALL = """
+UPDATE tasks_run r
+SET event_seq = event_seq + %(events)s, model_calls = model_calls + 1, state = 'running', wait_reason = '',
+    updated_at = now()
+FROM networks_network n
+WHERE r.id = %(run)s AND n.id = r.network_id AND r.state IN ('running', 'waiting')
+RETURNING r.cost, n.budget,
+    CASE WHEN n.budget IS NULL THEN 0
+         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = r.id AND c.state = 'started')
+    END AS reserved
+"""
+
+BEGIN_CALL = """
+WITH step AS (
+    SELECT id FROM tasks_step WHERE id = %(step)s AND state = 'running' AND fence = %(fence)s FOR UPDATE
+), body AS (
+    UPDATE tasks_stepbody b SET context = %(context)s FROM step
+    WHERE b.step_id = step.id AND b.context IS NULL AND %(context)s::jsonb IS NOT NULL
+), call AS (
+    INSERT INTO agents_modelcall (id, project_id, network_id, agent_id, run_id, step_id, turn, try_number,
+        chain_pass, owner, state, provider, model, requested_model, failure, message, input_tokens,
+        output_tokens, cached_tokens, reserved, cost, provider_request_id, started_at)
+    SELECT %(call)s, %(project)s, %(network)s, %(agent)s, %(run)s, id, %(turn)s, %(try)s,
+        %(pass)s, %(owner)s, 'started', %(provider)s, %(model)s, %(requested)s, '', '', 0,
+        0, 0, %(reserved)s, 0, '', now()
+    FROM step
+), request AS (
+    INSERT INTO agents_modelcallbody (call_id, request)
+    SELECT %(call)s, %(request)s FROM step WHERE %(request)s::jsonb IS NOT NULL
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT %(run)s, r.event_seq - %(events)s + e.n, e.value->>'type', %(step)s, e.value->'payload', now()
+    FROM step, tasks_run r, jsonb_array_elements(%(event_rows)s) WITH ORDINALITY AS e(value, n)
+    WHERE r.id = %(run)s
+)
+SELECT count(*) FROM step
+"""
+
+# A settled call: by id, whatever the fence. The first reply of a turn wins; later ones are superseded.
+SETTLE_CALL = """
+WITH before AS (
+    SELECT id, cost, run_id, step_id, turn FROM agents_modelcall
+    WHERE id = %(call)s AND state IN ('started', 'unknown') FOR UPDATE
+), call AS (
+    UPDATE agents_modelcall c
+    SET state = CASE WHEN %(state)s = 'succeeded' AND EXISTS (
+                        SELECT 1 FROM agents_modelcall o
+                        WHERE o.step_id = before.step_id AND o.turn = before.turn AND o.state = 'succeeded'
+                     ) THEN 'superseded' ELSE %(state)s END,
+        failure = %(failure)s, message = %(message)s, http_status = %(status)s,
+        input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s, cached_tokens = %(cached_tokens)s,
+        cost = %(cost)s, reserved = 0, latency_ms = %(latency)s, first_token_ms = %(first_token)s,
+        provider_request_id = %(request_id)s, model = coalesce(nullif(%(model)s, ''), c.model),
+        finished_at = now()
+    FROM before WHERE c.id = before.id
+), body AS (
+    INSERT INTO agents_modelcallbody (call_id, reply)
+    SELECT id, %(reply)s FROM before WHERE %(reply)s::jsonb IS NOT NULL
+    ON CONFLICT (call_id) DO UPDATE SET reply = excluded.reply
+)
+UPDATE tasks_run r
+SET cost = r.cost + %(cost)s - before.cost, input_tokens = r.input_tokens + %(input_tokens)s,
+    output_tokens = r.output_tokens + %(output_tokens)s, cached_tokens = r.cached_tokens + %(cached_tokens)s
+FROM before WHERE r.id = before.run_id
+RETURNING r.id
+"""
+
+# A failed try that cost nothing touches the ledger only.
+SETTLE_FREE_CALL = """
+UPDATE agents_modelcall
+SET state = %(state)s, failure = %(failure)s, message = %(message)s, http_status = %(status)s, reserved = 0,
+    latency_ms = %(latency)s, provider_request_id = %(request_id)s, finished_at = now()
+WHERE id = %(call)s AND state = 'started'
+"""
+
+LOCK_RUN = """
+SELECT state, event_seq, max_iterations, max_parallel_steps, priority, project_id, network_id, planner,
+       extract(epoch FROM deadline_at - now())::float AS seconds_left,
+       extract(epoch FROM now() - started_at)::float AS age, wait_reason
+FROM tasks_run WHERE id = %(run)s FOR UPDATE
+"""
+
+# `crowded`: somebody else's or more urgent work waits, so the finisher must not help itself.
+STEPS = """
+SELECT id, key, kind, state, parents, round, required, agent_id, error_code, error_detail, fence, label,
+       (SELECT EXISTS (SELECT 1 FROM tasks_step o WHERE o.state = 'ready' AND o.project_id = %(project)s
+                       AND o.rank < now() - make_interval(secs => %(priority_seconds)s)
+                       AND o.run_id <> %(run)s)
+            OR EXISTS (SELECT 1 FROM tasks_step o WHERE o.state = 'ready' AND o.project_id <> %(project)s)
+       ) AS crowded
+FROM tasks_step WHERE run_id = %(run)s ORDER BY id
+"""
+
+FINISH_STEP = """
+WITH step AS (
+    UPDATE tasks_step
+    SET state = %(state)s, owner = '', wait_reason = '', run_after = NULL, finished_at = now(),
+        error_code = %(error_code)s, error_detail = %(error_detail)s, fence = fence + %(bump)s
+    WHERE id = %(step)s AND fence = %(fence)s AND state = ANY(%(from_states)s)
+    RETURNING id, claimed_at
+), body AS (
+    UPDATE tasks_stepbody b SET output = %(output)s FROM step WHERE b.step_id = step.id
+), attempt AS (
+    INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
+    SELECT id, %(fence)s, %(worker)s, %(outcome)s, left(%(error_detail)s, 500), coalesce(claimed_at, now()), now()
+    FROM step ON CONFLICT DO NOTHING
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', now()
+    FROM step, jsonb_array_elements(%(event_rows)s) AS e
+), result AS (
+    UPDATE tasks_runbody b SET output = %(run_output)s FROM step
+    WHERE b.run_id = %(run)s AND %(run_output)s::jsonb IS NOT NULL
+), run AS (
+    UPDATE tasks_run r
+    SET event_seq = %(event_seq)s, state = %(run_state)s, wait_reason = %(wait_reason)s,
+        iterations = coalesce(%(iterations)s, r.iterations), error_code = %(run_error_code)s,
+        error_detail = %(run_error_detail)s, updated_at = now(),
+        finished_at = CASE WHEN %(terminal)s THEN now() END
+    FROM step WHERE r.id = %(run)s
+), others AS (
+    UPDATE tasks_step t
+    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = now(), wait_reason = ''
+    FROM step WHERE %(terminal)s AND t.run_id = %(run)s AND t.id <> step.id
+      AND t.state IN ('pending', 'ready', 'running', 'waiting', 'waiting_human')
+), promoted AS (
+    UPDATE tasks_step t
+    SET state = p->>'state', owner = p->>'owner', fence = t.fence + (p->>'claim')::int, ready_at = now(),
+        rank = now() - make_interval(secs => %(priority_seconds)s),
+        claimed_at = CASE WHEN p->>'claim' = '1' THEN now() END,
+        started_at = CASE WHEN p->>'claim' = '1' THEN now() END
+    FROM step, jsonb_array_elements(%(promotions)s) AS p
+    WHERE t.id = p->>'id' AND t.state = 'pending'
+)
+SELECT count(*) FROM step
+"""
+
+INSERT_STEPS = """
+WITH rows AS (
+    SELECT r.* FROM jsonb_to_recordset(%(rows)s) AS r(id text, key text, kind text, label text, agent_id text,
+        round int, required bool, parents jsonb, state text, owner text, fence int, seconds float, input jsonb)
+), step AS (
+    INSERT INTO tasks_step (id, run_id, project_id, key, kind, version, label, agent_id, round, required, parents,
+        state, wait_reason, rank, owner, fence, crashes, tries, releases, deadline_at, error_code, error_detail,
+        created_at, ready_at, claimed_at, started_at)
+    SELECT id, %(run)s, %(project)s, key, kind, %(version)s, label, agent_id, round, required,
+        ARRAY(SELECT jsonb_array_elements_text(parents)), state, '',
+        now() - make_interval(secs => %(priority_seconds)s), owner, fence, 0, 0, 0,
+        now() + make_interval(secs => seconds), '', '', now(),
+        CASE WHEN state <> 'pending' THEN now() END, CASE WHEN fence > 0 THEN now() END,
+        CASE WHEN fence > 0 THEN now() END
+    FROM rows
+)
+INSERT INTO tasks_stepbody (step_id, input) SELECT id, input FROM rows
+"""
+
+REMEMBER = """
+INSERT INTO memory_memoryitem (id, project_id, network_id, type, content, confidence, metadata, source,
+    source_agent_id, source_run_id, source_step_id, source_key_id, trusted, write_key, version,
+    created_at, updated_at)
+SELECT r.id, %(project)s, %(network)s, r.type, r.content, r.confidence, '{}', 'agent',
+    %(agent)s, %(run)s, %(step)s, '', true, r.write_key, 1, now(), now()
+FROM jsonb_to_recordset(%(rows)s) AS r(id text, type text, content text, confidence float, write_key text)
+ON CONFLICT (write_key) DO NOTHING
+"""
+
+# Back to wait, or to the queue: neither a crash nor a try.
+RELEASE_STEP = """
+WITH step AS (
+    UPDATE tasks_step
+    SET state = %(state)s, owner = '', releases = releases + 1, wait_reason = %(reason)s,
+        run_after = CASE WHEN %(state)s = 'waiting' THEN now() + make_interval(secs => %(seconds)s) END,
+        ready_at = CASE WHEN %(state)s = 'ready' THEN now() ELSE ready_at END
+    WHERE id = %(step)s AND fence = %(fence)s AND state = 'running'
+    RETURNING id, claimed_at
+), attempt AS (
+    INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
+    SELECT id, %(fence)s, %(worker)s, 'released', %(detail)s, claimed_at, now() FROM step ON CONFLICT DO NOTHING
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', now()
+    FROM step, jsonb_array_elements(%(event_rows)s) AS e
+), run AS (
+    UPDATE tasks_run r
+    SET event_seq = %(event_seq)s, state = %(run_state)s, wait_reason = %(wait_reason)s, updated_at = now(),
+        clock_stopped_at = CASE WHEN %(stop_clock)s THEN coalesce(r.clock_stopped_at, now()) ELSE r.clock_stopped_at END
+    FROM step WHERE r.id = %(run)s
+)
+SELECT count(*) FROM step
+"""
+
+LOST_STEPS = """
+SELECT i.id FROM jsonb_to_recordset(%(held)s) AS i(id text, fence int)
+LEFT JOIN tasks_step s ON s.id = i.id
+WHERE s.id IS NULL OR s.state <> 'running' OR s.fence <> i.fence OR s.owner <> %(owner)s
+"""
