@@ -21,7 +21,8 @@ class Provider(Protocol):
 async def complete(provider: Provider, request: ModelRequest) -> Reply:
     """Fold a stream into one reply.
 
-    Raises `ProviderError` as the provider does, and `cut_stream` or `malformed` when the chunks make no reply.
+    Raises `ProviderError` as the provider does, and `cut_stream` or `schema_mismatch` when the chunks
+    make no reply.
     """
     text: list[str] = []
     calls: dict[int, list[str]] = {}
@@ -50,13 +51,14 @@ async def complete(provider: Provider, request: ModelRequest) -> Reply:
         provider=done.provider,
         model=done.model,
         request_id=done.request_id,
-        tool_calls=tuple(_tool_call(*calls[index], done) for index in sorted(calls)),
+        tool_calls=tuple(_tool_call(calls[index], done) for index in sorted(calls)),
         opaque=done.opaque,
         truncated=done.finish_reason == "max_tokens",
     )
 
 
-def _tool_call(call_id: str, name: str, arguments: str, done: Done) -> ToolCall:
+def _tool_call(pieces: list[str], done: Done) -> ToolCall:
+    call_id, name, arguments = pieces
     try:
         parsed = json.loads(arguments or "{}")
     except ValueError as error:
@@ -74,3 +76,25 @@ def _tool_call(call_id: str, name: str, arguments: str, done: Done) -> ToolCall:
             model=done.model,
         )
     return ToolCall(call_id, name, parsed)
+
+
+def reply_chunks(reply: Reply, *, piece: int = 0) -> list[Chunk]:
+    """Part a reply into the chunks that fold into it, the inverse of `complete`.
+
+    `piece` is the most characters of text or arguments a chunk carries; 0 puts each into one.
+    """
+    chunks: list[Chunk] = [TextDelta(text) for text in _pieces(reply.text, piece)]
+    for index, call in enumerate(reply.tool_calls):
+        chunks.append(ToolCallDelta(index, id=call.id, name=call.name))
+        arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+        chunks += [ToolCallDelta(index, arguments=part) for part in _pieces(arguments, piece)]
+    chunks.append(
+        Done(reply.finish_reason, reply.usage, reply.provider, reply.model, reply.request_id, reply.opaque)
+    )
+    return chunks
+
+
+def _pieces(text: str, size: int) -> list[str]:
+    if not size:
+        return [text] if text else []
+    return [text[start : start + size] for start in range(0, len(text), size)]

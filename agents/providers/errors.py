@@ -1,7 +1,7 @@
 """The one error a model call can end in.
 
     ProviderError                 one provider, or the whole chain, did not give a usable reply
-    └── ChainUnavailable          every candidate is down or limited for now: wait `retry_after`, then ask again
+    └── ChainUnavailable          every candidate is down or limited for now: wait `retry_after`
 
 `category` is what code decides by (the table of failures in docs/providers.md); the message is for people.
 """

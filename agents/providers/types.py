@@ -19,7 +19,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """Blocks that only their maker understands (thinking, signatures); dropped when another model reads on."""
+    """Blocks only their maker understands (thinking, signatures); dropped when another model reads on."""
 
     provider: str
     model: str
