@@ -53,7 +53,7 @@ def build(request: ModelRequest, capabilities: Capabilities) -> dict[str, Any]:
         "store": False,
         **translate.sampling(request, capabilities),
     }
-    if capabilities.thinking_blocks:
+    if capabilities.thinking_blocks or not capabilities.sampling:  # the reasoning families
         params["include"] = ["reasoning.encrypted_content"]
     if system := translate.instructions(request, schema_in_prompt=not capabilities.json_schema):
         params["instructions"] = system

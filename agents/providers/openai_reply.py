@@ -110,7 +110,9 @@ class Reader:
         return error
 
     def _opaque(self, response: Response) -> Opaque | None:
-        if not any(item.type == "reasoning" for item in response.output):
+        # Nothing is stored at the vendor, so reasoning without its content could not be referred to.
+        thoughts = [item for item in response.output if item.type == "reasoning"]
+        if not thoughts or not all(item.encrypted_content for item in thoughts):
             return None
         items = (item.model_dump(exclude_none=True, warnings=False) for item in response.output)
         return Opaque(NAME, self._asked, tuple(items))
