@@ -14,7 +14,7 @@ from meshsite.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv()
-FileAwareEnv.read_env(str(BASE_DIR / ".env"))
+FileAwareEnv.read_env(env.str("MESH_ENV_FILE", str(BASE_DIR / ".env")))
 
 VERSION = "0.1.0"
 DATA_DIR = Path(env.str("MESH_DATA_DIR", str(BASE_DIR / "var"))).resolve()
@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "django_prometheus",
     "unfold",
     "unfold.contrib.filters",
+    "unfold.contrib.import_export",
     "unfold.contrib.simple_history",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -67,6 +68,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "simple_history",
+    "import_export",
     "channels",
     "meshsite",
     "web",
@@ -113,10 +115,12 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # --- PostgreSQL ------------------------------------------------------------------------------------
-# Without DATABASE_URL, `manage.py up` starts an embedded server under DATA_DIR and exports its address.
+# Without DATABASE_URL, `manage.py up` starts an embedded server under DATA_DIR and exports its address;
+# other commands find it by its socket. The folder may be a link (meshsite/embedded_home.py).
+RUN_DIR = (DATA_DIR / "run").resolve()
 DATABASE_URL = env.str("DATABASE_URL", "")
 DATABASES = {
-    "default": env.db_url_config(DATABASE_URL or "postgres:///mesh?host=" + str(DATA_DIR / "run"))
+    "default": env.db_url_config(DATABASE_URL or f"postgresql://mesh@/mesh?host={RUN_DIR}&port=5432")
 }
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"].setdefault("OPTIONS", {})
@@ -130,9 +134,12 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # --- Redis -----------------------------------------------------------------------------------------
 # VALKEY_URL is an alias. Empty means: no Redis; hints are lost and the sweeper does the work.
 REDIS_URL = env.str("REDIS_URL", "") or env.str("VALKEY_URL", "")
-if not REDIS_URL and (DATA_DIR / "run" / "valkey.sock").exists():
-    REDIS_URL = f"unix://{DATA_DIR / 'run' / 'valkey.sock'}"
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or REDIS_URL.replace("unix://", "redis+socket://", 1)
+if not REDIS_URL and (RUN_DIR / "valkey.sock").exists():
+    REDIS_URL = f"unix://{RUN_DIR / 'valkey.sock'}"
+# Celery spells a unix socket and its database number differently.
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or REDIS_URL
+if CELERY_BROKER_URL.startswith("unix://"):
+    CELERY_BROKER_URL = "redis+socket" + CELERY_BROKER_URL[4:].replace("?db=", "?virtual_host=")
 
 CHANNEL_LAYERS: dict[str, Any] = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 if REDIS_URL:
@@ -192,6 +199,8 @@ SPECTACULAR_SETTINGS = {
 
 # --- operators -------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+MESH_METRICS_PORT = env.int("MESH_METRICS_PORT", 0)  # of a worker; 0 leaves its numbers to the web's scrape
+MESH_FLOWER_EVENTS = env.bool("MESH_FLOWER_EVENTS", False)  # set by `make run FLOWER=1`
 LOG_LEVEL = env.str("MESH_LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("MESH_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")
 LOGGING = logging_config(
