@@ -111,7 +111,7 @@ class Server:
 
 
 class Postgres(Server):
-    """PostgreSQL with pgvector. Trust is safe: only its own account and root can enter the socket's folder."""
+    """PostgreSQL with pgvector. Trust is safe: only its own account and root enter the socket's folder."""
 
     name = "postgresql"
     death = signal.SIGINT  # "fast"; SIGTERM would wait for clients to leave
@@ -196,7 +196,7 @@ class Valkey(Server):
 
 
 class EmbeddedServers:
-    """Both servers of one data directory, for as long as the `with` block lasts. Start from the main thread."""
+    """Both servers of one data directory, while the `with` block lasts. Start from the main thread."""
 
     def __init__(
         self,

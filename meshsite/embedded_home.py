@@ -153,10 +153,11 @@ def _plain(link: Path, place: Path) -> Path:
         return place
     if link.is_symlink() and link.resolve().is_dir() and _fits_address(link.resolve()):
         return link.resolve()
-    return Path(tempfile.mkdtemp(prefix="mesh-", dir="/tmp"))  # noqa: S108 (TMPDIR may be long as well)
+    return Path(tempfile.mkdtemp(prefix="mesh-", dir="/tmp"))  # TMPDIR may be long as well
 
 
 def _fits_address(folder: Path) -> bool:
     """Sockets have short paths, and a comma in a PostgreSQL host separates hosts."""
     path = str(folder / SOCKET_NAME)
-    return len(os.fsencode(path)) <= SOCKET_PATH_LIMIT and re.fullmatch(r"[\w./-]+", path, re.ASCII) is not None
+    plain = re.fullmatch(r"[\w./-]+", path, re.ASCII)
+    return plain is not None and len(path) <= SOCKET_PATH_LIMIT

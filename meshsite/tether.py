@@ -63,7 +63,7 @@ def main() -> None:
         os.setuid(uid)
     die_with(parent, on_death)
     try:
-        os.execvp(program[0], program)
+        os.execvp(program[0], program)  # noqa: S606 (an argument list, and no shell, is the point)
     except OSError as error:
         sys.exit(f"{program[0]}: {error.strerror}")
 

@@ -26,6 +26,6 @@ if "MESH_TEST_DIR" not in os.environ:
         "REDIS_URL": os.environ.get("REDIS_URL") or EmbeddedServers(folder).redis_url,
     }
 
-from meshsite.settings import *  # noqa: E402, F403
+from meshsite.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones cost a test 0.2 s each
