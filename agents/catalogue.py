@@ -31,7 +31,9 @@ class CatalogueEntry:
         Raises `KeyError` without id or provider, `TypeError` for an unknown capability or price.
         """
         capabilities = dict(row.get("capabilities") or {})
-        limits = Limits(capabilities.pop("requests_per_minute", None), capabilities.pop("tokens_per_minute", None))
+        limits = Limits(
+            capabilities.pop("requests_per_minute", None), capabilities.pop("tokens_per_minute", None)
+        )
         retires_on = row.get("retires_on")
         info = ModelInfo(
             id=row["id"],

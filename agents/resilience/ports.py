@@ -1,7 +1,7 @@
-"""What the wrappers ask of the world: a journal to write calls into, a catalogue and credentials to look up."""
+"""What the wrappers ask of the world: a journal to write into, a catalogue and credentials to look up."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from agents.providers.errors import Failure
@@ -30,7 +30,7 @@ class CallEnd:
     failure: Failure | None = None
     message: str = ""
     status: int | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     cost: float = 0.0
     first_token_ms: float | None = None
     request_id: str = ""
@@ -38,7 +38,7 @@ class CallEnd:
 
 @dataclass(frozen=True, slots=True)
 class PastTry:
-    """A journaled try of this turn in the present pass over the chain; `failure` None means unknown outcome."""
+    """A journaled try of this turn in the present pass over the chain; `failure` None: outcome unknown."""
 
     provider: str
     model: str
@@ -49,7 +49,7 @@ class CallJournal(Protocol):
     """Where calls are written before they are sent and settled when they end."""
 
     async def begin(self, start: CallStart) -> str:
-        """Write the call and return its id. Raises when the right to call is lost; then nothing may be sent."""
+        """Write the call, return its id. Raises when the right to call is lost; then nothing may be sent."""
         ...
 
     async def settle(self, end: CallEnd) -> None: ...
@@ -79,7 +79,7 @@ class ModelInfo:
     provider: str
     tier: str
     capabilities: Capabilities
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
 
 class Catalogue(Protocol):
