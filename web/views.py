@@ -1,0 +1,111 @@
+"""The base of every API view, and the way a coroutine joins one."""
+
+from collections.abc import Awaitable, Callable
+from functools import update_wrapper
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from . import ratelimit
+from .guards import GuardedParser
+from .problems import as_problem, problem_response
+from .serializers import Body
+
+T = TypeVar("T")
+AsyncStep = Callable[..., Awaitable[HttpResponseBase | None]]
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Answers JSON whatever `Accept` says, which RFC 9110 allows and callers prefer to a 406."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class MeshView(APIView):
+    """Key authentication, scopes, rate limit, strict JSON in, JSON out."""
+
+    parser_classes = [GuardedParser]
+    content_negotiation_class = AlwaysJson
+    metadata_class = None
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        ratelimit.spend(request._request)
+
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
+        ratelimit.add_headers(request._request, response)
+        return response
+
+
+def read_body(serializer: type[Body], request: Request, *, partial: bool = False) -> dict[str, Any]:
+    """Validate a request's body; an absent body is an empty object."""
+    checked = serializer(data=request.data, partial=partial)
+    checked.is_valid(raise_exception=True)
+    return dict(checked.validated_data)
+
+
+def created(data: Any, location: str) -> Response:
+    """201 with the address of what was made."""
+    return Response(data, status=201, headers={"Location": location})
+
+
+def in_database(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
+    """Run a function that uses the ORM from a coroutine, and give its connection back when it returns.
+
+    Django keeps a pooled connection until the request ends, which for a waiting one is minutes.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> T:
+        try:
+            return function(*args, **kwargs)
+        finally:
+            close_old_connections()
+
+    return sync_to_async(call)
+
+
+def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Awaitable[HttpResponseBase]]:
+    """Serve `view`, after `step` has waited for something or has answered by itself (then not at all).
+
+    Django REST framework's views are synchronous; this keeps authentication, problem documents and
+    OpenAPI the same for the few addresses that wait or stream.
+    """
+    synchronous = view.as_view()
+
+    async def serve(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        try:
+            response = await step(request, **kwargs)
+        except Exception as error:
+            problem = as_problem(error)
+            if problem is None:
+                raise
+            response = problem_response(problem, request)
+        if response is None:
+            return await sync_to_async(synchronous)(request, **kwargs)
+        ratelimit.add_headers(request, response)
+        return response
+
+    update_wrapper(serve, synchronous, updated=())
+    serve.cls = view  # type: ignore[attr-defined]  # where drf-spectacular looks
+    serve.initkwargs = {}  # type: ignore[attr-defined]
+    serve.csrf_exempt = True  # type: ignore[attr-defined]
+    return serve
+
+
+def empty() -> HttpResponse:
+    """204"""
+    return HttpResponse(status=204)
