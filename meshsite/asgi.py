@@ -1,0 +1,16 @@
+"""The ASGI application: HTTP for Django, WebSockets for Channels."""
+
+import os
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "meshsite.settings")
+
+from django.core.asgi import get_asgi_application
+
+http = get_asgi_application()  # sets Django up: consumers may be imported only below
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from meshsite import celery, tether  # noqa: E402, F401 (hints need the Celery application)
+
+tether.tie_forks()
+application = ProtocolTypeRouter({"http": http, "websocket": URLRouter([])})
