@@ -105,7 +105,10 @@ def check_schema(value: Any, schema: Mapping[str, Any]) -> list[str]:
         errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
     except SchemaError as error:
         return [f"the schema itself is invalid: {error.message}"]
-    return [f"{'/'.join(map(str, error.absolute_path)) or 'the object'}: {error.message[:300]}" for error in errors[:5]]
+    return [
+        f"{'/'.join(map(str, error.absolute_path)) or 'the object'}: {error.message[:300]}"
+        for error in errors[:5]
+    ]
 
 
 def unpack_schemas(decision: dict[str, Any]) -> list[str]:
@@ -140,7 +143,9 @@ def check_decision(decision: Mapping[str, Any], specialists: Collection[str]) ->
         objective = " ".join(str(subtask["description"]).lower().split())
         if subtask["agent_id"] not in specialists:
             known = ", ".join(sorted(specialists)) or "none"
-            problems.append(f"subtask {number}: unknown agent {subtask['agent_id']!r}. The specialists are: {known}.")
+            problems.append(
+                f"subtask {number}: unknown agent {subtask['agent_id']!r}. The specialists are: {known}."
+            )
         if not objective:
             problems.append(f"subtask {number}: the description is empty.")
         if (subtask["agent_id"], objective) in seen:

@@ -1,8 +1,8 @@
 """The planner of tasks: a coordinator delegates to specialists, reviews, and a synthesis ends the run.
 
-    coordinate-1 ─► delegate-1-1 ┐
-                 ├► delegate-1-2 ├─► coordinate-2 (then: review) or synthesize ─► finish
-                 └► delegate-1-n ┘
+coordinate-1 ─► delegate-1-1 ┐
+             ├► delegate-1-2 ├─► coordinate-2 (then: review) or synthesize ─► finish
+             └► delegate-1-n ┘
 """
 
 from collections.abc import Mapping

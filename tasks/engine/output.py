@@ -11,8 +11,22 @@ def extract_object(text: str) -> dict[str, Any] | None:
     while start >= 0:
         try:
             value, _ = decoder.raw_decode(text, start)
+            return storable(value) if isinstance(value, dict) else None
         except (ValueError, RecursionError):
             start = text.find("{", start + 1)
-            continue
-        return value if isinstance(value, dict) else None
     return None
+
+
+def storable(value: Any) -> Any:
+    """Return a JSON value without what PostgreSQL's jsonb refuses: NUL, lone surrogates, non-finite numbers."""
+    match value:
+        case str():
+            return value.replace("\x00", "").encode("utf-8", "replace").decode()
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            return None
+        case list():
+            return [storable(item) for item in value]
+        case dict():
+            return {storable(key): storable(item) for key, item in value.items()}
+        case _:
+            return value

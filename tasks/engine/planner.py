@@ -23,6 +23,7 @@ class StepView:
     round: int = 0
     required: bool = True
     agent_id: str = ""
+    wait_reason: str = ""
     error_code: str = ""
     error_detail: str = ""
 
@@ -99,7 +100,5 @@ def promotable(steps: tuple[StepView, ...], limit: int) -> list[StepView]:
     """Return the pending steps that may become ready: no unfinished parent, at most `limit` active in the run."""
     unfinished = {step.id for step in steps if step.unfinished}
     active = sum(step.state in ("ready", "running") for step in steps)
-    free = [
-        step for step in steps if step.state == "pending" and not unfinished.intersection(step.parents)
-    ]
+    free = [step for step in steps if step.state == "pending" and not unfinished.intersection(step.parents)]
     return free[: max(0, limit - active)]

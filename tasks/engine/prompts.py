@@ -68,7 +68,11 @@ def coordinate(
 
 
 def delegate(
-    work: StepWork, agent: AgentView, schema: Mapping[str, Any], memory: Sequence[Recalled], results: Sequence[PartResult]
+    work: StepWork,
+    agent: AgentView,
+    schema: Mapping[str, Any],
+    memory: Sequence[Recalled],
+    results: Sequence[PartResult],
 ) -> str:
     blocks = [
         *_common(work, memory),

@@ -155,6 +155,7 @@ FROM tasks_run WHERE id = %(run)s FOR UPDATE
 # `crowded`: somebody else's or more urgent work waits, so the finisher must not help itself.
 STEPS = """
 SELECT id, key, kind, state, parents, round, required, agent_id, error_code, error_detail, fence, label,
+       wait_reason,
        (SELECT EXISTS (SELECT 1 FROM tasks_step o WHERE o.state = 'ready' AND o.project_id = %(project)s
                        AND o.rank < now() - make_interval(secs => %(priority_seconds)s)
                        AND o.run_id <> %(run)s)
@@ -265,4 +266,154 @@ LOST_STEPS = """
 SELECT i.id FROM jsonb_to_recordset(%(held)s) AS i(id text, fence int)
 LEFT JOIN tasks_step s ON s.id = i.id
 WHERE s.id IS NULL OR s.state <> 'running' OR s.fence <> i.fence OR s.owner <> %(owner)s
+"""
+
+# --- the end of a run from outside: cancelled, or out of time ----------------------------------------
+
+END_RUN = """
+WITH run AS (
+    UPDATE tasks_run
+    SET state = %(state)s, wait_reason = '', error_code = %(code)s, error_detail = %(detail)s,
+        event_seq = event_seq + 1, finished_at = now(), updated_at = now()
+    WHERE id = %(run)s AND state NOT IN ('succeeded', 'failed', 'cancelled')
+    RETURNING id, event_seq, planner, extract(epoch FROM now() - started_at)::float AS age
+), steps AS (
+    UPDATE tasks_step t
+    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = now(), wait_reason = '',
+        error_code = %(code)s
+    FROM run WHERE t.run_id = run.id
+      AND t.state IN ('pending', 'ready', 'running', 'waiting', 'waiting_human')
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT id, event_seq, %(event)s, NULL, %(payload)s, now() FROM run
+)
+SELECT planner, age FROM run
+"""
+
+# --- leases ----------------------------------------------------------------------------------------
+
+REGISTER_WORKER = """
+INSERT INTO tasks_worker (id, slot, host, pid, lease_until, started_at, draining, stale_writes)
+VALUES (%(id)s, %(slot)s, %(host)s, %(pid)s, now() + make_interval(secs => %(ttl)s), now(), false, 0)
+"""
+
+RENEW_LEASE = """
+UPDATE tasks_worker
+SET lease_until = now() + make_interval(secs => %(ttl)s), draining = %(draining)s, stale_writes = %(stale)s
+WHERE id = %(id)s
+"""
+
+# Running steps whose owner's lease is over, or whose owner is an older incarnation of a slot we hold. No
+# lease counts as expired within one TTL of the database's own start.
+EXPIRED = """
+SELECT s.id, s.run_id, s.owner
+FROM tasks_step s LEFT JOIN tasks_worker w ON w.id = s.owner
+WHERE s.state = 'running' AND (
+    (w.id IS NULL AND s.claimed_at < now() - make_interval(secs => %(ttl)s))
+    OR (w.lease_until < now() AND pg_postmaster_start_time() + make_interval(secs => %(ttl)s) < now()
+        AND %(settled)s)
+    OR (w.slot = %(slot)s AND w.id <> %(owner)s AND %(slot_held)s)
+)
+ORDER BY s.run_id, s.id LIMIT 500
+"""
+
+GONE_WORKERS = """
+DELETE FROM tasks_worker w
+WHERE w.id <> %(owner)s AND NOT EXISTS (SELECT 1 FROM tasks_step s WHERE s.owner = w.id AND s.state = 'running')
+  AND ((w.lease_until < now() - make_interval(secs => %(ttl)s)) OR (w.slot = %(slot)s AND %(slot_held)s))
+"""
+
+RECOVER_STEP = """
+WITH step AS (
+    UPDATE tasks_step
+    SET state = 'ready', owner = '', crashes = crashes + 1, ready_at = now()
+    WHERE id = %(step)s AND state = 'running' AND owner = %(owner)s
+    RETURNING id, run_id, fence, crashes, claimed_at, key, kind
+), run AS (
+    UPDATE tasks_run SET event_seq = event_seq + 1, updated_at = now()
+    FROM step WHERE tasks_run.id = step.run_id RETURNING event_seq
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT step.run_id, run.event_seq, 'step.retried', step.id,
+           jsonb_build_object('reason', 'lease_lost', 'crashes', step.crashes, 'key', step.key, 'kind', step.kind),
+           now() FROM step, run
+), attempt AS (
+    INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
+    SELECT id, fence, %(owner)s, 'lease_lost', '', coalesce(claimed_at, now()), now() FROM step
+    ON CONFLICT DO NOTHING
+)
+SELECT kind FROM step
+"""
+
+# Calls whose worker is gone before a reply came: their outcome is unknown, their cost an estimate.
+CLOSE_LOST_CALLS = """
+WITH lost AS (
+    UPDATE agents_modelcall c
+    SET state = 'unknown', cost = reserved, reserved = 0, finished_at = now(),
+        message = 'The worker was lost before a reply was recorded.'
+    WHERE c.run_id = %(run)s AND c.state = 'started' AND c.owner = %(owner)s
+    RETURNING cost
+)
+UPDATE tasks_run SET cost = cost + (SELECT coalesce(sum(cost), 0) FROM lost) WHERE id = %(run)s
+"""
+
+# --- what time brings ------------------------------------------------------------------------------
+
+WAKE_DUE = """
+UPDATE tasks_step s
+SET state = 'ready', ready_at = now(), run_after = NULL
+WHERE s.id IN (
+    SELECT id FROM tasks_step WHERE state = 'waiting' AND run_after <= now() AND wait_reason <> 'budget'
+    ORDER BY run_after LIMIT 500 FOR UPDATE SKIP LOCKED
+)
+RETURNING s.kind, s.id
+"""
+
+NEXT_DUE = """
+SELECT extract(epoch FROM min(at) - now())::float FROM (
+    SELECT min(run_after) AS at FROM tasks_step WHERE state = 'waiting' AND wait_reason <> 'budget'
+    UNION ALL
+    SELECT min(deadline_at) FROM tasks_run WHERE state IN ('pending', 'running', 'waiting') AND clock_stopped_at IS NULL
+) due
+"""
+
+FUNDED_RUNS = """
+SELECT DISTINCT r.id FROM tasks_step s
+JOIN tasks_run r ON r.id = s.run_id JOIN networks_network n ON n.id = r.network_id
+WHERE s.state = 'waiting' AND s.wait_reason = 'budget' AND s.run_after <= now()
+  AND (n.budget IS NULL OR r.cost < n.budget)
+LIMIT 100
+"""
+
+RESUME_FUNDED = """
+WITH run AS (
+    UPDATE tasks_run
+    SET state = 'running', wait_reason = '', updated_at = now(),
+        deadline_at = deadline_at + (now() - coalesce(clock_stopped_at, now())), clock_stopped_at = NULL
+    WHERE id = %(run)s AND state IN ('running', 'waiting')
+    RETURNING id, now() - coalesce(clock_stopped_at, now()) AS stood
+)
+UPDATE tasks_step s
+SET state = 'ready', ready_at = now(), run_after = NULL, wait_reason = ''
+FROM run WHERE s.run_id = run.id AND s.state = 'waiting' AND s.wait_reason = 'budget'
+RETURNING s.kind, s.id
+"""
+
+OVERDUE_RUNS = """
+SELECT id FROM tasks_run
+WHERE state IN ('pending', 'running', 'waiting') AND deadline_at < now() AND clock_stopped_at IS NULL
+ORDER BY deadline_at LIMIT 100
+"""
+
+OVERDUE_STEPS = """
+SELECT s.id, s.run_id, s.fence, s.state, s.key FROM tasks_step s JOIN tasks_run r ON r.id = s.run_id
+WHERE s.deadline_at < now() AND s.state IN ('pending', 'ready', 'running', 'waiting')
+  AND r.clock_stopped_at IS NULL AND r.state IN ('running', 'waiting')
+ORDER BY s.run_id, s.id LIMIT 100
+"""
+
+STALE_CALLS = """
+UPDATE agents_modelcall SET state = 'unknown', cost = reserved, reserved = 0, finished_at = now(),
+    message = 'No reply was recorded.'
+WHERE state = 'started' AND started_at < now() - interval '30 minutes'
 """

@@ -18,7 +18,15 @@ WHOLE_REPLY_TOKENS = 8192
 
 
 def freeze(
-    work: StepWork, port: StepPort, agent: AgentView, *, name: str, schema: Mapping[str, Any], system: str, user: str, recalled: Sequence[str]
+    work: StepWork,
+    port: StepPort,
+    agent: AgentView,
+    *,
+    name: str,
+    schema: Mapping[str, Any],
+    system: str,
+    user: str,
+    recalled: Sequence[str],
 ) -> Mapping[str, Any]:
     """Make the step's context and hand it over to be stored with the first call."""
     context = {
@@ -62,7 +70,9 @@ async def ask_for_object(
         else:
             rest = _after(models, reply.model)
             if sensible or not rest:
-                raise StepFailed("invalid_output", "The model's answer cannot be used: " + "; ".join(problems)[:800])
+                raise StepFailed(
+                    "invalid_output", "The model's answer cannot be used: " + "; ".join(problems)[:800]
+                )
             models, request = rest, _request(context)
         turn += 1
 
@@ -83,7 +93,9 @@ def _request(context: Mapping[str, Any]) -> ModelRequest:
 
 def _read(reply: Reply, schema: Mapping[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
     if reply.finish_reason is FinishReason.REFUSAL:
-        raise StepFailed("refused", f"{reply.model} refused to answer: {reply.text[:300] or 'no reason given'}")
+        raise StepFailed(
+            "refused", f"{reply.model} refused to answer: {reply.text[:300] or 'no reason given'}"
+        )
     value = extract_object(reply.text)
     if value is None:
         cut = " (it was cut off at max_tokens)" if reply.truncated else ""

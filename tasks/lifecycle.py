@@ -1,0 +1,184 @@
+"""Starting, cancelling and retrying runs: what people and clients do to them from outside the engine."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+from psycopg.types.json import Jsonb
+
+from tasks.engine.delegation import DelegationPlanner
+from tasks.engine.planner import NewStep, RunView
+from web.ids import new_id
+from web.problems import Conflict
+
+from . import metrics
+from .models import Event, Run, RunBody, RunState, Step, StepBody, StepState, Task
+from .notices import publish_notice
+from .replay import Replay, plan_replay
+from .snapshot import take_snapshot
+from .store import sql
+from .worker import hints
+
+TERMINAL = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+@transaction.atomic
+def start_run(*, task: Task, request_id: str = "") -> Run:
+    """Start a task: a new run with its first step ready, hinted to the workers after commit.
+
+    A task whose latest run has not ended answers with that run. Raises `Conflict` when the network is not
+    active or its last run has ended (see `retry_task`).
+    """
+    locked = Task.objects.select_for_update().select_related("run", "network__project").get(pk=task.pk)
+    if locked.run is not None:
+        if locked.run.state not in TERMINAL:
+            return locked.run
+        raise Conflict("task_finished", 'The task has ended. Send {"retry": true} to run it again.')
+    return _begin(locked, request_id=request_id, replayed_from=None, changed_input={}, replay=None)
+
+
+@transaction.atomic
+def retry_task(
+    *, task: Task, from_step: str | None = None, input: Mapping[str, Any] | None = None, request_id: str = ""
+) -> Run:
+    """Run a task again as a new run, linked to the old one by `replayed_from`.
+
+    With `from_step` (a step's id) everything that was created before that step is reused and not paid
+    again. `input` replaces fields of the run's input (description, context). Raises `Conflict` while the
+    task is still running, `NotFound` for a step that is not of its latest run.
+    """
+    locked = Task.objects.select_for_update().select_related("run", "network__project").get(pk=task.pk)
+    old = locked.run
+    if old is not None and old.state not in TERMINAL:
+        raise Conflict("task_not_finished", "The task is still running; cancel it first.")
+    replay = plan_replay(old, from_step) if from_step else None
+    return _begin(locked, request_id=request_id, replayed_from=old, changed_input=input or {}, replay=replay)
+
+
+def cancel_run(*, run_id: str, reason: str = "") -> bool:
+    """End a run at once; False when it had ended already. Calls in flight are aborted within a second."""
+    detail = reason or "Cancelled by request."
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            sql.END_RUN,
+            {
+                "run": run_id,
+                "state": RunState.CANCELLED,
+                "code": "cancelled",
+                "detail": detail[:1000],
+                "event": "run.cancelled",
+                "payload": Jsonb({"reason": detail[:500]}),
+            },
+        )
+        ended = cursor.fetchone()
+        if ended is not None:
+            transaction.on_commit(lambda: publish_notice(run_id))
+            transaction.on_commit(lambda: metrics.run_finished("cancelled", ended[0], ended[1] or 0.0))
+    return ended is not None
+
+
+@transaction.atomic
+def requeue_run(*, run_id: str) -> int:
+    """Put a run's waiting steps back into the queue now instead of when their wait is over; return how many."""
+    steps = Step.objects.select_for_update().filter(
+        run_id=run_id, state=StepState.WAITING, run__state__in=(RunState.RUNNING, RunState.WAITING)
+    )
+    woken = list(steps.exclude(wait_reason="budget").values_list("kind", "id"))
+    Step.objects.filter(id__in=[id_ for _, id_ in woken]).update(
+        state=StepState.READY, ready_at=timezone.now(), run_after=None
+    )
+    for kind, id_ in woken:
+        transaction.on_commit(lambda kind=kind, id_=id_: hints.publish(kind, id_, run_id))
+    return len(woken)
+
+
+def _begin(
+    task: Task,
+    *,
+    request_id: str,
+    replayed_from: Run | None,
+    changed_input: Mapping[str, Any],
+    replay: Replay | None,
+) -> Run:
+    network = task.network
+    if network.status != network.Status.ACTIVE:
+        raise Conflict(f"network_{network.status}", f"The network is {network.status}.")
+    now = timezone.now()
+    deadline = now + timedelta(seconds=network.timeout_seconds)
+    run = Run(
+        id=new_id("run"),
+        project_id=task.project_id,
+        network=network,
+        task=task,
+        snapshot_id=take_snapshot(network),
+        state=RunState.RUNNING,
+        priority=task.priority,
+        max_iterations=network.max_iterations,
+        max_parallel_steps=network.max_parallel_steps,
+        deadline_at=min(deadline, task.deadline) if task.deadline else deadline,
+        replayed_from=replayed_from,
+        request_id=request_id,
+        created_at=now,
+        started_at=now,
+        updated_at=now,
+        iterations=replay.iteration if replay else 1,
+    )
+    run_input = {
+        "task_id": task.id,
+        "description": task.description,
+        "context": task.context,
+        "priority": task.priority,
+        "output_schema": task.output_schema,
+        **changed_input,
+    }
+    steps = replay.steps_for(run, now) if replay else _first_steps(run, run_input, now)
+    started = {
+        "task_id": task.id,
+        "network_id": network.id,
+        "replayed_from": replayed_from.id if replayed_from else None,
+    }
+    told = [("run.started", None, started), *(replay.events if replay else ())]
+    run.event_seq = len(told)
+    Run.objects.bulk_create([run])
+    RunBody.objects.bulk_create([RunBody(run=run, input=run_input)])
+    Step.objects.bulk_create([step for step, _ in steps])
+    StepBody.objects.bulk_create([body for _, body in steps])
+    Event.objects.bulk_create(
+        [
+            Event(run=run, seq=seq, type=type_, step_id=step_id, payload=payload, at=now)
+            for seq, (type_, step_id, payload) in enumerate(told, 1)
+        ]
+    )
+    Task.objects.filter(pk=task.pk).update(run=run)
+    task.run = run
+    for step, _ in steps:
+        if step.state == StepState.READY:
+            transaction.on_commit(lambda step=step: hints.publish(step.kind, step.id, run.id))
+    transaction.on_commit(lambda: publish_notice(run.id))
+    return run
+
+
+def _first_steps(run: Run, run_input: Mapping[str, Any], now: Any) -> list[tuple[Step, StepBody]]:
+    plan = DelegationPlanner().first(RunView(run.id, run.max_iterations), run_input)
+    rows = [(_row(run, step, now), step) for step in plan.steps]
+    return [(row, StepBody(step=row, input=dict(step.input))) for row, step in rows]
+
+
+def _row(run: Run, step: NewStep, now: Any) -> Step:
+    return Step(
+        id=new_id("step"),
+        run=run,
+        project_id=run.project_id,
+        key=step.key,
+        kind=step.kind,
+        label=step.label,
+        agent_id=step.agent_id,
+        round=step.round,
+        required=step.required,
+        state=StepState.READY,
+        rank=now - timedelta(seconds=run.priority * sql.PRIORITY_SECONDS),
+        created_at=now,
+        ready_at=now,
+    )

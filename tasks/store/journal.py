@@ -1,0 +1,162 @@
+"""The ledger of model calls: written before a request is sent, settled when it ends, replayed after a crash."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import AsyncConnectionPool
+
+from agents.providers.errors import Failure
+from agents.providers.types import FinishReason, ModelRequest, Opaque, Reply, ToolCall, Usage
+from agents.resilience.ports import CallEnd, CallStart, PastTry
+from tasks.engine.ports import BudgetReached, LeaseLost, StepWork
+from web.ids import new_id
+
+from . import sql
+from .pool import Connection, pipelined
+
+EventRows = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+@dataclass(slots=True)
+class Journal:
+    """What the ledger already holds of a step: replies by turn, and the tries of the present pass."""
+
+    replies: dict[int, Reply] = field(default_factory=dict)
+    tries: dict[int, list[PastTry]] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+
+
+class JournalStore:
+    def __init__(self, pool: AsyncConnectionPool[Connection], owner: str) -> None:
+        self._pool = pool
+        self._owner = owner
+
+    async def read(self, step_id: str, chain_pass: int) -> Journal:
+        """Read a step's journal, for an attempt that is not the first."""
+        journal = Journal()
+        async with self._pool.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            await cursor.execute(sql.JOURNAL, {"step": step_id})
+            async for row in cursor:
+                turn = row["turn"]
+                journal.counts[turn] = journal.counts.get(turn, 0) + 1
+                if row["state"] == "succeeded" and row["reply"] is not None:
+                    journal.replies[turn] = reply_from_json(row["reply"])
+                elif row["chain_pass"] == chain_pass and row["state"] in ("failed", "started", "unknown"):
+                    failure = Failure(row["failure"]) if row["failure"] else None
+                    journal.tries.setdefault(turn, []).append(PastTry(row["provider"], row["model"], failure))
+        return journal
+
+    async def begin(
+        self,
+        work: StepWork,
+        start: CallStart,
+        *,
+        turn: int,
+        try_number: int,
+        chain_pass: int,
+        context: Mapping[str, Any] | None,
+        events: EventRows,
+    ) -> str:
+        """Write a call before it is sent, with the step's frozen context and the events that tell of it.
+
+        Raises `LeaseLost` (then nothing may be sent) and `BudgetReached`.
+        """
+        call_id = new_id("mcall")
+        parameters = {
+            "call": call_id,
+            "run": work.run_id,
+            "step": work.id,
+            "fence": work.fence,
+            "project": work.project_id,
+            "network": work.network_id,
+            "agent": work.agent_id or work.snapshot.coordinator.id,
+            "owner": self._owner,
+            "turn": turn,
+            "try": try_number,
+            "pass": chain_pass,
+            "provider": start.provider,
+            "model": start.model,
+            "requested": start.requested_model,
+            "reserved": round(start.estimated_cost, 6),
+            "context": Jsonb(context) if context is not None else None,
+            # Turn 0 is the frozen context itself; later turns depend on what was answered.
+            "request": Jsonb(request_to_json(start.request)) if turn else None,
+            "events": len(events),
+            "event_rows": Jsonb([{"type": type_, "payload": payload} for type_, payload in events]),
+        }
+        async with pipelined(self._pool) as connection:
+            run = await connection.execute(sql.LOCK_RUN_FOR_CALL, parameters)
+            step = await connection.execute(sql.BEGIN_CALL, parameters)
+            money = await run.fetchone()
+            held = await step.fetchone()
+            if money is None or held is None or held[0] == 0:
+                raise LeaseLost(work.id)
+            cost, budget, reserved = money
+            if budget is not None:
+                open_calls = float(reserved) > 0
+                if cost >= budget or (open_calls and float(cost + reserved) + start.estimated_cost > budget):
+                    raise BudgetReached(work.id)
+        return call_id
+
+    async def settle(self, end: CallEnd) -> None:
+        """Write how a call ended: by its id, whatever has become of its step."""
+        parameters = settlement(end)
+        async with self._pool.connection() as connection:
+            if end.state != "succeeded" and not end.cost and not end.usage.output:
+                await connection.execute(sql.SETTLE_FREE_CALL, parameters)
+                return
+            async with connection.pipeline(), connection.transaction():
+                await connection.execute(
+                    "SELECT 1 FROM tasks_run WHERE id = (SELECT run_id FROM agents_modelcall WHERE id = %(call)s)"
+                    " FOR UPDATE",
+                    parameters,
+                )
+                await connection.execute(sql.SETTLE_CALL, parameters)
+
+
+def settlement(end: CallEnd) -> dict[str, Any]:
+    """Return the parameters of `sql.SETTLE_CALL`."""
+    return {
+        "call": end.call_id,
+        "state": end.state,
+        "failure": end.failure or "",
+        "message": end.message[:500],
+        "status": end.status,
+        "input_tokens": end.usage.input,
+        "output_tokens": end.usage.output,
+        "cached_tokens": end.usage.cached,
+        "cost": round(end.cost, 6),
+        "latency": end.latency_ms,
+        "first_token": end.first_token_ms,
+        "request_id": (end.request_id or (end.reply.request_id if end.reply else ""))[:100],
+        "model": "",
+        "reply": Jsonb(reply_to_json(end.reply)) if end.reply else None,
+    }
+
+
+def request_to_json(request: ModelRequest) -> dict[str, Any]:
+    """Return a request as JSON, without what is empty."""
+    return {name: value for name, value in asdict(request).items() if value not in (None, (), "")}
+
+
+def reply_to_json(reply: Reply) -> dict[str, Any]:
+    return asdict(reply)
+
+
+def reply_from_json(data: Mapping[str, Any]) -> Reply:
+    return Reply(
+        text=data["text"],
+        finish_reason=FinishReason(data["finish_reason"]),
+        usage=Usage(**data["usage"]),
+        provider=data["provider"],
+        model=data["model"],
+        request_id=data["request_id"],
+        tool_calls=tuple(ToolCall(**call) for call in data["tool_calls"]),
+        opaque=Opaque(data["opaque"]["provider"], data["opaque"]["model"], tuple(data["opaque"]["blocks"]))
+        if data["opaque"]
+        else None,
+        truncated=data["truncated"],
+    )

@@ -1,0 +1,209 @@
+"""The worker process: one thread with the event loop, from start to drain.
+
+`start()` is called once a process (by Celery's worker_init), `wake()` by every hint, `drain()` at shutdown.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from contextlib import suppress
+
+import structlog
+from django.conf import settings
+from django.db import connection as django_connection
+from django.db import connections
+from psycopg.conninfo import make_conninfo
+
+from agents.catalogue import Catalogue
+from agents.credentials import credentials
+from agents.metrics import PrometheusObserver
+from agents.resilience.gateway import ModelGateway
+from agents.selectors import load_catalogue
+from tasks.notices import publish_notice
+from tasks.store.pool import make_pool
+
+from .heartbeat import renew_forever, watch_forever
+from .incarnation import Incarnation
+from .loop import StepLoop
+from .persist import OUTAGE
+from .sweeper import Sweeper
+
+log = structlog.get_logger(__name__)
+
+DRAIN_SECONDS = 20.0
+LONGEST_POLL = 1.0  # how long a ready step waits when its hint was lost and a slot is free
+REFRESH_SECONDS = 30.0
+
+
+class LiveCatalogue:
+    """The catalogue of the database, renewed now and then."""
+
+    def __init__(self) -> None:
+        self.current: Catalogue = load_catalogue()
+
+    def resolve(self, name: str):  # type: ignore[no-untyped-def]
+        return self.current.resolve(name)
+
+    def default_chain(self, tier: str = "standard") -> tuple[str, ...]:
+        return self.current.default_chain(tier)
+
+    def refresh(self) -> None:
+        try:
+            self.current = load_catalogue()
+        finally:
+            connections.close_all()
+
+
+class Runtime:
+    """Everything that lives on the worker's event loop."""
+
+    def __init__(self) -> None:
+        self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
+        self._ready = threading.Event()
+        self._over = threading.Event()
+        self._steps: StepLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self.slot = os.environ.get("MESH_SLOT", "") or f"{os.uname().nodename}-{os.getpid()}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        if self._steps is not None:
+            self._steps.wake()
+
+    def stop_claiming(self) -> None:
+        """Claim nothing more. Returns at once."""
+        if self._steps is not None:
+            self._steps.claiming = False
+
+    def drain(self, seconds: float = DRAIN_SECONDS) -> None:
+        """Stop claiming, end or hand over what is in hand, and give up the lease. Blocks until done."""
+        if self._loop is None or self._stop is None or self._over.is_set():
+            return
+        self._drain_seconds = seconds
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._over.wait(seconds + 15)
+
+    def _main(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(self._run())
+        except Exception:
+            # A worker without its engine is useless and holds a slot: let the supervisor start another.
+            log.exception("the engine died")
+            os._exit(70)
+        finally:
+            self._over.set()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        catalogue = await asyncio.to_thread(LiveCatalogue)
+        await asyncio.to_thread(credentials.refresh)
+        await asyncio.to_thread(connections.close_all)
+        pool = make_pool(_conninfo())
+        await pool.open()
+        gateway = ModelGateway(catalogue, credentials, redis_url=settings.REDIS_URL, observer=PrometheusObserver())
+        await gateway.start()
+        poll = min(settings.MESH_SWEEP_SECONDS, LONGEST_POLL)
+        self._steps = StepLoop(gateway, publish_notice, slots=settings.MESH_WORKER_STEPS, poll_seconds=poll)
+        refreshing = self._loop.create_task(_refresh_forever(catalogue))
+        try:
+            while not self._stop.is_set():
+                await self._live(Incarnation(pool, self.slot, settings.MESH_LEASE_SECONDS), self._steps)
+        finally:
+            refreshing.cancel()
+            with suppress(Exception):
+                await gateway.aclose()
+            await pool.close()
+
+    async def _live(self, life: Incarnation, steps: StepLoop) -> None:
+        """Live one incarnation: until told to stop, or until the others gave it up."""
+        while True:
+            try:
+                await life.lease.register()
+                break
+            except OUTAGE as error:
+                log.warning("waiting for the database", error=str(error)[:200])
+                await asyncio.sleep(0.5)
+        log.info("worker ready", slot=life.lease.slot, owner=life.owner, slots=steps.slots)
+        sweeper = Sweeper(life, steps, publish_notice, seconds=settings.MESH_SWEEP_SECONDS)
+        assert self._stop is not None
+        renewing = asyncio.create_task(renew_forever(life, steps), name="renew")
+        jobs = [
+            asyncio.create_task(steps.claim_forever(life), name="claim"),
+            asyncio.create_task(watch_forever(life, steps), name="watch"),
+            asyncio.create_task(sweeper.run_forever(), name="sweep"),
+        ]
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait([renewing, stopping, *jobs], return_when=asyncio.FIRST_COMPLETED)
+            if stopping in done:
+                began = time.monotonic()
+                await steps.drain(getattr(self, "_drain_seconds", DRAIN_SECONDS))
+                log.info("worker drained", seconds=round(time.monotonic() - began, 2))
+                with suppress(*OUTAGE):
+                    await life.lease.resign()
+                return
+            steps.abort([id_ for id_, _ in steps.held], "lost")
+            for job in done:
+                job.result()  # a loop that broke is a bug: let it be seen
+        finally:
+            for job in (renewing, stopping, *jobs):
+                job.cancel()
+            await asyncio.gather(renewing, stopping, *jobs, return_exceptions=True)
+
+
+async def _refresh_forever(catalogue: LiveCatalogue) -> None:
+    while True:
+        await asyncio.sleep(REFRESH_SECONDS)
+        try:
+            await asyncio.to_thread(catalogue.refresh)
+        except Exception as error:
+            log.warning("the catalogue could not be read again", error=str(error)[:200])
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # no build for this platform
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _conninfo() -> str:
+    """Return Django's database as libpq parameters, without its pool's options."""
+    given = django_connection.settings_dict
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    parameters = {theirs: given[ours] for ours, theirs in names.items() if given.get(ours)}
+    options = {key: value for key, value in (given.get("OPTIONS") or {}).items() if key.startswith("ssl")}
+    return make_conninfo(**parameters, **options)
+
+
+_runtime: Runtime | None = None
+
+
+def start() -> None:
+    """Start this process's engine; once."""
+    global _runtime
+    if _runtime is None:
+        _runtime = Runtime()
+        _runtime.start()
+
+
+def wake() -> None:
+    if _runtime is not None:
+        _runtime.wake()
+
+
+def stop_claiming() -> None:
+    if _runtime is not None:
+        _runtime.stop_claiming()
+
+
+def drain() -> None:
+    if _runtime is not None:
+        _runtime.drain()

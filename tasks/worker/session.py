@@ -1,0 +1,147 @@
+"""One attempt of one step: the executor's port and the chain's journal in one."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agents.providers.base import complete
+from agents.providers.types import ModelRequest, Reply
+from agents.resilience.gateway import ModelGateway
+from agents.resilience.ports import CallEnd, CallStart, PastTry
+from tasks.engine import crash
+from tasks.engine.ports import PartResult, Recalled
+from tasks.store.claim import Claimed
+from tasks.store.journal import Journal, JournalStore
+from tasks.store.reading import ReadStore
+
+from .persist import persist
+
+CALL_SECONDS = 180.0  # what one turn may take over the whole chain
+
+
+class StepSession:
+    """Implements `StepPort` for the executor and `CallJournal` for the model chain.
+
+    The reply of the last turn is held back to be committed together with the step's finish: one
+    transaction instead of two. `held` is what has to be written if the finish does not come.
+    """
+
+    def __init__(
+        self, claimed: Claimed, journal: Journal, calls: JournalStore, reads: ReadStore, gateway: ModelGateway
+    ) -> None:
+        self.work = claimed.work
+        self.held: CallEnd | None = None
+        self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self._pass = claimed.releases
+        self._journal = journal
+        self._calls = calls
+        self._reads = reads
+        self._gateway = gateway
+        self._turn = 0
+        self._context: Mapping[str, Any] | None = None
+        self._begun = claimed.work.frozen is not None
+        self._until = None if claimed.seconds_left is None else time.monotonic() + claimed.seconds_left
+
+    # --- StepPort -----------------------------------------------------------------------------------
+
+    async def results(self) -> Sequence[PartResult]:
+        return await persist(lambda: self._reads.results(self.work.run_id), "results")
+
+    async def recall(self, query: str, limit: int) -> Sequence[Recalled]:
+        return await persist(lambda: self._reads.recall(self.work.network_id, query, limit), "recall")
+
+    def freeze(self, context: Mapping[str, Any]) -> None:
+        self._context = context
+
+    async def ask(self, turn: int, request: ModelRequest, models: Sequence[str]) -> Reply:
+        if turn in self._journal.replies:
+            return self._journal.replies[turn]
+        await self.flush()
+        self._turn = turn
+        chain = self._gateway.chain(self.work.project_id, models, self, total_timeout=self._seconds())
+        reply = await complete(chain, request)
+        crash.point(crash.REPLY_RECEIVED)
+        self.events.append(
+            (
+                "agent.response",
+                {
+                    "agent_id": self._agent_id,
+                    "turn": turn,
+                    "model": reply.model,
+                    "provider": reply.provider,
+                    "input_tokens": reply.usage.input,
+                    "output_tokens": reply.usage.output,
+                },
+            )
+        )
+        return reply
+
+    # --- CallJournal --------------------------------------------------------------------------------
+
+    async def begin(self, start: CallStart) -> str:
+        events = list(self.events)
+        if not self._begun:
+            events = [*self._first_events(), *events]
+        count = self._journal.counts.get(self._turn, 0)
+        if count == 0:
+            payload = {"agent_id": self._agent_id, "turn": self._turn, "model": start.model}
+            events.append(("agent.request", payload))
+        call_id = await self._calls.begin(
+            self.work,
+            start,
+            turn=self._turn,
+            try_number=count + 1,
+            chain_pass=self._pass,
+            context=None if self._begun else self._context,
+            events=events,
+        )
+        self._begun = True
+        self._journal.counts[self._turn] = count + 1
+        self.events.clear()
+        crash.point(crash.CALL_JOURNALED)
+        return call_id
+
+    async def settle(self, end: CallEnd) -> None:
+        if end.state == "succeeded":
+            self.held = end
+            return
+        await persist(lambda: self._calls.settle(end), "settle")
+
+    def past_tries(self) -> Sequence[PastTry]:
+        return self._journal.tries.get(self._turn, ())
+
+    def note(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        self.events.append((event_type, payload))
+
+    # --- the rest -----------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Commit the reply that is held back."""
+        if self.held is not None:
+            end = self.held
+            await persist(lambda: self._calls.settle(end), "settle")
+            self.held = None
+
+    def _first_events(self) -> list[tuple[str, Mapping[str, Any]]]:
+        work = self.work
+        started = {
+            "key": work.key,
+            "kind": work.kind,
+            "agent_id": self._agent_id,
+            "label": work.label,
+            "round": work.round,
+        }
+        events: list[tuple[str, Mapping[str, Any]]] = [("step.started", started)]
+        recalled = (self._context or {}).get("recalled")
+        if recalled:
+            events.append(("memory.recalled", {"agent_id": self._agent_id, "memory_ids": recalled}))
+        return events
+
+    @property
+    def _agent_id(self) -> str:
+        return self.work.agent_id or self.work.snapshot.coordinator.id
+
+    def _seconds(self) -> float:
+        if self._until is None:
+            return CALL_SECONDS
+        return max(0.05, min(CALL_SECONDS, self._until - time.monotonic()))
