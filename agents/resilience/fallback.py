@@ -6,12 +6,13 @@ from typing import Final
 
 from agents.providers.base import Provider
 from agents.providers.errors import ChainUnavailable, Failure, ProviderError
-from agents.providers.types import Chunk, Done, FinishReason, ModelRequest, TextDelta
+from agents.providers.types import Chunk, Done, FinishReason, ModelRequest
 
 from .deadline import Budget, Clock
 from .policy import LEAST_SHARE, LONGEST_LIMIT, TABLE, raised_cap
 from .ports import CallJournal, CallObserver, ModelInfo, NullObserver, PastTry
 from .recorder import Verdict
+from .retry import is_silent
 
 LEAST_WAIT: Final = 1.0  # seconds before an exhausted chain is worth asking again
 UNKNOWN_WAIT: Final = 10.0  # for a candidate that did not say
@@ -100,7 +101,7 @@ class Chain:
             stream = provider.stream(asked)
             try:
                 async for chunk in stream:
-                    shown = shown or (self._listening and not _is_silent(chunk))
+                    shown = shown or (self._listening and not is_silent(chunk))
                     yield chunk
                 return
             except ProviderError as error:
@@ -169,10 +170,6 @@ def translated(request: ModelRequest, model: ModelInfo) -> ModelRequest:
 def _is_foreign(opaque: object, model: ModelInfo) -> bool:
     owner = (getattr(opaque, "provider", None), getattr(opaque, "model", None))
     return opaque is not None and owner != (model.provider, model.id)
-
-
-def _is_silent(chunk: Chunk) -> bool:
-    return isinstance(chunk, Done) or (isinstance(chunk, TextDelta) and not chunk.text)
 
 
 def _used_retry(item: PastTry) -> bool:

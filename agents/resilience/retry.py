@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from agents.providers.base import Provider
 from agents.providers.errors import Failure, ProviderError
-from agents.providers.types import Chunk, ModelRequest
+from agents.providers.types import Chunk, Done, ModelRequest, TextDelta
 
 from .deadline import Budget
 from .policy import SHORT_LIMIT, TABLE
@@ -20,6 +20,11 @@ from .policy import SHORT_LIMIT, TABLE
 def may_go_on(error: ProviderError) -> bool:
     """The default `on_failure`: nobody objects to a retry."""
     return True
+
+
+def is_silent(chunk: Chunk) -> bool:
+    """Tell whether a chunk shows nothing to a listener: a sign of life, or the end."""
+    return isinstance(chunk, Done) or (isinstance(chunk, TextDelta) and not chunk.text)
 
 
 class Retry:
@@ -59,7 +64,7 @@ class Retry:
             try:
                 async for chunk in stream:
                     if self._listening:
-                        shown = True
+                        shown = shown or not is_silent(chunk)
                         yield chunk
                     else:
                         held.append(chunk)
