@@ -9,9 +9,12 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from agents.providers.errors import Failure
+from agents.resilience.ports import CallEnd, CallStart
+
 _MAX_NAMES = 200
 _CALL_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300)
-BREAKER_STATES: Mapping[str, int] = {"closed": 0, "half_open": 1, "open": 2}
+BREAKER_STATES: Mapping[str, int] = {"closed": 0, "half-open": 1, "open": 2}
 
 _calls = Counter(
     "mesh_model_calls", "Requests to model providers, by how they ended.", ["provider", "model", "outcome"]
@@ -30,7 +33,7 @@ _first_token_seconds = Histogram(
 )
 _tokens = Counter(
     "mesh_model_tokens",
-    "Tokens as the vendor counted them; cached is part of input.",
+    "Tokens by the vendor's count; input includes cached, output reasoning.",
     ["provider", "model", "kind"],
 )
 _cost = Counter("mesh_model_cost_usd", "US dollars by the catalogue's prices.", ["provider", "model"])
@@ -42,7 +45,7 @@ _breaker_state = Gauge(
     "mesh_breaker_state", "0 closed, 1 half open, 2 open.", ["breaker"], multiprocess_mode="livemax"
 )
 _breaker_transitions = Counter(
-    "mesh_breaker_transitions", "Changes of a breaker's state.", ["breaker", "state"]
+    "mesh_breaker_transitions", "Changes of a breaker's state.", ["breaker", "state", "cause"]
 )
 
 
@@ -68,38 +71,25 @@ _model = _Names()
 _breaker = _Names()
 
 
-def call_finished(
-    provider: str,
-    model: str,
-    outcome: str,
-    seconds: float,
-    *,
-    input_tokens: int = 0,
-    output_tokens: int = 0,
-    cached_tokens: int = 0,
-    cost: float = 0.0,
-    first_token_seconds: float | None = None,
-) -> None:
-    """Count one request that ended; `outcome` is `succeeded` or the failure's name."""
-    model = _model(model)
-    _calls.labels(provider, model, outcome).inc()
-    _call_seconds.labels(provider, model).observe(max(0.0, seconds))
-    if first_token_seconds is not None:
-        _first_token_seconds.labels(provider, model).observe(max(0.0, first_token_seconds))
-    for kind, count in (("input", input_tokens), ("output", output_tokens), ("cached", cached_tokens)):
-        if count > 0:
-            _tokens.labels(provider, model, kind).inc(count)
-    if cost > 0:
-        _cost.labels(provider, model).inc(cost)
+class PrometheusObserver:
+    """The `CallObserver` of a process that is scraped."""
 
+    def call_finished(self, start: CallStart, end: CallEnd) -> None:
+        provider, model = start.provider, _model(start.model)
+        _calls.labels(provider, model, str(end.failure or end.state)).inc()
+        _call_seconds.labels(provider, model).observe(max(0.0, end.latency_ms / 1000))
+        if end.first_token_ms is not None:
+            _first_token_seconds.labels(provider, model).observe(max(0.0, end.first_token_ms / 1000))
+        for kind in ("input", "output", "cached", "reasoning"):
+            if count := getattr(end.usage, kind):
+                _tokens.labels(provider, model, kind).inc(count)
+        if end.cost > 0:
+            _cost.labels(provider, model).inc(end.cost)
 
-def fell_back(from_model: str, to_model: str, failure: str) -> None:
-    """Count a hop of a chain from one model to the next."""
-    _fallbacks.labels(_model(from_model), _model(to_model), failure).inc()
+    def fallback(self, *, from_model: str, to_model: str, failure: Failure) -> None:
+        _fallbacks.labels(_model(from_model), _model(to_model), str(failure)).inc()
 
-
-def breaker_changed(breaker: str, state: str) -> None:
-    """Show a breaker's new state. `breaker` names provider and model and carries no key's fingerprint."""
-    name = _breaker(breaker)
-    _breaker_state.labels(name).set(BREAKER_STATES.get(state, BREAKER_STATES["open"]))
-    _breaker_transitions.labels(name, state).inc()
+    def breaker_changed(self, *, provider: str, identity: str, state: str, cause: Failure | None) -> None:
+        name = _breaker(identity if identity.startswith(provider) else f"{provider} {identity}")
+        _breaker_state.labels(name).set(BREAKER_STATES.get(state, BREAKER_STATES["open"]))
+        _breaker_transitions.labels(name, state, str(cause or "")).inc()

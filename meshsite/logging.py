@@ -8,12 +8,13 @@ itself and never import this module. Secrets are redacted last, so exceptions an
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from web.requests import current_request_id
 
 REDACTED = "[redacted]"
 
@@ -81,32 +82,11 @@ def _redactor(emails: bool) -> Processor:
     return process
 
 
-def _request_id() -> Callable[[], str]:
-    """Find the web app's context variable at the first line, for settings load before any app."""
-    found: ContextVar[str] | None = None
-
-    def read() -> str:
-        nonlocal found
-        if found is None:
-            try:
-                from web.requests import request_id
-            except ImportError:
-                return ""
-            found = request_id
-        return found.get("")
-
-    return read
-
-
-def _add_request_id() -> Processor:
-    read = _request_id()
-
-    def process(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
-        if "request_id" not in event_dict and (value := read()):
-            event_dict["request_id"] = value
-        return event_dict
-
-    return process
+def _add_request_id(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
+    """Name the web request that a line belongs to, unless a worker has bound the one it works for."""
+    if "request_id" not in event_dict and (request_id := current_request_id()):
+        event_dict["request_id"] = request_id
+    return event_dict
 
 
 def logging_config(
@@ -136,7 +116,7 @@ def logging_config(
         "foreign_pre_chain": [structlog.stdlib.ExtraAdder()],
         "processors": [
             structlog.contextvars.merge_contextvars,
-            _add_request_id(),
+            _add_request_id,
             structlog.stdlib.add_logger_name,
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console),

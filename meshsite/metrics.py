@@ -64,7 +64,7 @@ class QueueCollector(Collector):
         self._read_at = float("-inf")
 
     def collect(self) -> Iterator[Metric]:
-        rows = self._read()
+        rows = self.read()
         yield GaugeMetricFamily(
             "mesh_database_up", "Whether the last scrape reached the database.", value=float(rows is not None)
         )
@@ -82,7 +82,8 @@ class QueueCollector(Collector):
     def describe(self) -> Iterable[Metric]:
         return []  # registering must not query
 
-    def _read(self) -> list[tuple[str, str, float | None]] | None:
+    def read(self) -> list[tuple[str, str, float | None]] | None:
+        """Return (family, state, value) rows, or None when the database does not answer."""
         with self._lock:
             if time.monotonic() - self._read_at >= self._cache_seconds:
                 try:
@@ -169,6 +170,18 @@ def serve(port: int, host: str = "0.0.0.0") -> Callable[[], None]:  # noqa: S104
         server.server_close()
 
     return stop
+
+
+def adopt_celery() -> None:
+    """Let a Celery worker answer scrapes when MESH_METRICS_PORT is set; it does so before it has a broker."""
+    from celery.signals import celeryd_after_setup
+
+    celeryd_after_setup.connect(_serve_worker, weak=False)
+
+
+def _serve_worker(**_: Any) -> None:
+    if settings.MESH_METRICS_PORT:
+        serve(settings.MESH_METRICS_PORT)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

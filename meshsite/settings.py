@@ -1,7 +1,7 @@
 """Settings, all of them from the environment (`.env.example` lists every name).
 
 `NAME_FILE` may name a file that holds the value of `NAME`; it wins over `NAME`, so secrets can be
-mounted instead of exported. Of ours it imports the log configuration and nothing else.
+mounted instead of exported. Of ours it imports the log's configuration and the admin's look, and nothing else.
 """
 
 import sys
@@ -10,6 +10,7 @@ from typing import Any
 
 from environ import FileAwareEnv
 
+from meshsite.admin_site import UNFOLD as UNFOLD
 from meshsite.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -196,6 +197,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
 }
+
+# --- admin -----------------------------------------------------------------------------------------
+IMPORT_EXPORT_USE_TRANSACTIONS = True
+LOGIN_URL = "admin:login"
 
 # --- operators -------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
