@@ -31,7 +31,7 @@ def start_run(*, task: Task, request_id: str = "") -> Run:
     A task whose latest run has not ended answers with that run. Raises `Conflict` when the network is not
     active or its last run has ended (see `retry_task`).
     """
-    locked = Task.objects.select_for_update().select_related("run", "network__project").get(pk=task.pk)
+    locked = _lock(task)
     if locked.run is not None:
         if locked.run.state not in TERMINAL:
             return locked.run
@@ -49,7 +49,7 @@ def retry_task(
     again. `input` replaces fields of the run's input (description, context). Raises `Conflict` while the
     task is still running, `NotFound` for a step that is not of its latest run.
     """
-    locked = Task.objects.select_for_update().select_related("run", "network__project").get(pk=task.pk)
+    locked = _lock(task)
     old = locked.run
     if old is not None and old.state not in TERMINAL:
         raise Conflict("task_not_finished", "The task is still running; cancel it first.")
@@ -94,6 +94,12 @@ def requeue_run(*, run_id: str) -> int:
     return len(woken)
 
 
+def _lock(task: Task) -> Task:
+    """Lock the task. Its run is read after that, by a statement of its own: a join would show the run of before."""
+    Task.objects.select_for_update().only("id").get(pk=task.pk)
+    return Task.objects.select_related("run", "network__project").get(pk=task.pk)
+
+
 def _begin(
     task: Task,
     *,
@@ -125,8 +131,10 @@ def _begin(
         updated_at=now,
         iterations=replay.iteration if replay else 1,
     )
+    coordinator = network.agents.filter(type="coordinator").values_list("id", flat=True).first()
     run_input = {
         "task_id": task.id,
+        "coordinator_id": coordinator,
         "description": task.description,
         "context": task.context,
         "priority": task.priority,

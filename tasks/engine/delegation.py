@@ -16,7 +16,7 @@ STRAGGLER_SHARE = 0.7
 
 class DelegationPlanner:
     def first(self, run: RunView, run_input: Mapping[str, Any]) -> RunSteps:
-        return RunSteps((_coordinate(1, ()),), iteration=1)
+        return RunSteps((_coordinate(1, run_input["coordinator_id"], ()),), iteration=1)
 
     def after(self, run: RunView, ended: StepView, output: Mapping[str, Any] | None) -> Outcome:
         if ended.state == "succeeded" and output is not None:
@@ -56,12 +56,14 @@ def _after_decision(run: RunView, ended: StepView, decision: Mapping[str, Any]) 
     )
     keys = tuple(step.key for step in delegates)
     if decision.get("then") == "review" and ended.round < run.max_iterations:
-        following = _coordinate(ended.round + 1, keys)
+        following = _coordinate(ended.round + 1, ended.agent_id, keys)
     else:
-        following = NewStep("synthesize", "synthesize", "Write the result", round=ended.round, parents=keys)
+        following = NewStep(
+            "synthesize", "synthesize", "Write the result", ended.agent_id, round=ended.round, parents=keys
+        )
     return RunSteps((*delegates, following), iteration=following.round)
 
 
-def _coordinate(round_: int, parents: tuple[str, ...]) -> NewStep:
+def _coordinate(round_: int, agent_id: str, parents: tuple[str, ...]) -> NewStep:
     label = "Plan the work" if round_ == 1 else f"Review round {round_ - 1}"
-    return NewStep(f"coordinate-{round_}", "coordinate", label, round=round_, parents=parents)
+    return NewStep(f"coordinate-{round_}", "coordinate", label, agent_id, round=round_, parents=parents)

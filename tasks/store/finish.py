@@ -13,7 +13,7 @@ from tasks.engine import crash
 from tasks.engine.executor import STEP_VERSION
 from tasks.engine.planner import Fail, Finish, NewStep, Planner, RunSteps, RunView, StepView, promotable
 from tasks.engine.ports import NewMemory
-from web.ids import new_id
+from web.ids import new_id, new_ids
 
 from . import sql
 from .journal import settlement
@@ -164,7 +164,8 @@ class FinishStore:
         run: Mapping[str, Any],
         slots: int,
     ) -> _Plan:
-        ids = {step.key: step.id for step in steps} | {step.key: new_id("step") for step in new}
+        ids = {step.key: step.id for step in steps}
+        ids |= {step.key: id_ for step, id_ in zip(new, new_ids("step", len(new)), strict=True)}
         added = tuple(
             StepView(ids[step.key], step.key, step.kind, "pending", tuple(ids[key] for key in step.parents))
             for step in new

@@ -72,7 +72,7 @@ class JournalStore:
             "fence": work.fence,
             "project": work.project_id,
             "network": work.network_id,
-            "agent": work.agent_id or work.snapshot.coordinator.id,
+            "agent": work.agent_id,
             "owner": self._owner,
             "turn": turn,
             "try": try_number,

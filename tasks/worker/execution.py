@@ -1,7 +1,7 @@
 """One claimed step from its executor to its finish, whatever happens on the way."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import structlog
@@ -33,15 +33,30 @@ class Notify(Protocol):
     def __call__(self, run_id: str) -> None: ...
 
 
+class Slots(Protocol):
+    """The worker's places for steps, as a step that ends sees them."""
+
+    def next_free(self) -> int:
+        """How many steps may be claimed with this one's finish; its own place counts as free."""
+        ...
+
+    def look_again(self) -> None:
+        """There is work in the queue."""
+        ...
+
+
 class Execution:
     """A step in hand. `run` returns how it went and the steps that were claimed with its finish."""
 
-    def __init__(self, claimed: Claimed, life: Incarnation, gateway: ModelGateway, notify: Notify) -> None:
+    def __init__(
+        self, claimed: Claimed, life: Incarnation, gateway: ModelGateway, slots: Slots, notify: Notify
+    ) -> None:
         self.claimed = claimed
         self.life = life
         self.fence = claimed.work.fence
         self.job: asyncio.Task[None] | None = None
         self._gateway = gateway
+        self._slots = slots
         self._notify = notify
         self._aborted = ""
         self._writing = False
@@ -52,7 +67,7 @@ class Execution:
         if self.job is not None and not self._writing:
             self.job.cancel()
 
-    async def run(self, free_slots: Callable[[], int]) -> tuple[str, Sequence[str]]:
+    async def run(self) -> tuple[str, Sequence[str]]:
         try:
             journal = Journal()
             if self.fence > 1:
@@ -84,7 +99,7 @@ class Execution:
             await self._keep(session)
             await self._release(ending)
             return "released", ()
-        return await self._finish(ending, session, free_slots)
+        return await self._finish(ending, session)
 
     async def _execute(self, session: StepSession) -> StepEnd | Release:
         """Run the executor and say how the step ends, or why it goes back."""
@@ -115,11 +130,11 @@ class Execution:
             settle=session.held,
         )
 
-    async def _finish(
-        self, end: StepEnd, session: StepSession, free_slots: Callable[[], int]
-    ) -> tuple[str, Sequence[str]]:
+    async def _finish(self, end: StepEnd, session: StepSession) -> tuple[str, Sequence[str]]:
         try:
-            finished = await persist(lambda: self.life.finish.finish(end, free_slots=free_slots()), "finish")
+            finished = await persist(
+                lambda: self.life.finish.finish(end, free_slots=self._slots.next_free()), "finish"
+            )
         except OUTAGE:
             raise
         except Exception as error:
@@ -136,8 +151,11 @@ class Execution:
     def _announce(self, finished: Finished) -> None:
         run_id = self.claimed.work.run_id
         metrics.events_appended(finished.events)
-        for kind, step_id in finished.ready:
-            hints.publish(kind, step_id, run_id)
+        if finished.ready and self._slots.next_free() > 1:
+            self._slots.look_again()  # room here: no message
+        else:
+            for kind, step_id in finished.ready:
+                hints.publish(kind, step_id, run_id)
         if finished.run_state in TERMINAL:
             metrics.run_finished(finished.run_state, finished.planner, finished.run_seconds)
             log.info("run ended", state=finished.run_state, seconds=round(finished.run_seconds, 3))

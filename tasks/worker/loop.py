@@ -52,6 +52,14 @@ class StepLoop:
         """Say that there may be work."""
         self._loop.call_soon_threadsafe(self._wake.set)
 
+    def next_free(self) -> int:
+        """How many steps may be claimed with a finish; the ending step's place counts as free."""
+        return self.free + 1 if self.claiming else 0
+
+    def look_again(self) -> None:
+        """There is work in the queue. On the loop's own thread only."""
+        self._wake.set()
+
     async def claim_forever(self, life: Incarnation) -> None:
         """Claim whenever woken or polled, until cancelled."""
         while True:
@@ -70,7 +78,7 @@ class StepLoop:
 
     def start(self, claimed: Sequence[Claimed], life: Incarnation) -> None:
         for item in claimed:
-            execution = Execution(item, life, self._gateway, self._notify)
+            execution = Execution(item, life, self._gateway, self, self._notify)
             self._running[item.work.id] = execution
             self._idle.clear()
             job = self._loop.create_task(self._run(execution), name=f"{item.work.kind} {item.work.id}")
@@ -88,7 +96,7 @@ class StepLoop:
             with bound_contextvars(
                 run_id=work.run_id, step_id=work.id, request_id=execution.claimed.request_id or None
             ):
-                outcome, following = await execution.run(lambda: self.free + 1 if self.claiming else 0)
+                outcome, following = await execution.run()
         finally:
             self._running.pop(work.id, None)
             if outcome == "stale":
@@ -102,16 +110,13 @@ class StepLoop:
                 self._idle.set()
         if following:
             await self._go_on(following, execution.life)
-        elif self._wake_needed():
-            self._wake.set()
+        elif self.claiming and self.free == 1:  # it was full: there may be a queue
+            self.look_again()
 
     async def _go_on(self, ids: Sequence[str], life: Incarnation) -> None:
         """Load and start the steps that were claimed together with a finish."""
         with suppress(*OUTAGE):  # the lease gives them back if this fails
             self.start(await life.claims.load(ids), life)
-
-    def _wake_needed(self) -> bool:
-        return self.claiming and self.free == 1  # it was full: there may be a queue
 
     def abort(self, step_ids: Sequence[str], reason: str) -> None:
         """Abort steps in hand: `lost` (nothing more is written) or `hand_over` (they go back to the queue)."""

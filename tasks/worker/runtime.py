@@ -106,7 +106,9 @@ class Runtime:
         await asyncio.to_thread(connections.close_all)
         pool = make_pool(_conninfo())
         await pool.open()
-        gateway = ModelGateway(catalogue, credentials, redis_url=settings.REDIS_URL, observer=PrometheusObserver())
+        gateway = ModelGateway(
+            catalogue, credentials, redis_url=settings.REDIS_URL, observer=PrometheusObserver()
+        )
         await gateway.start()
         poll = min(settings.MESH_SWEEP_SECONDS, LONGEST_POLL)
         self._steps = StepLoop(gateway, publish_notice, slots=settings.MESH_WORKER_STEPS, poll_seconds=poll)

@@ -65,7 +65,7 @@ class StepSession:
             (
                 "agent.response",
                 {
-                    "agent_id": self._agent_id,
+                    "agent_id": self.work.agent_id,
                     "turn": turn,
                     "model": reply.model,
                     "provider": reply.provider,
@@ -84,7 +84,7 @@ class StepSession:
             events = [*self._first_events(), *events]
         count = self._journal.counts.get(self._turn, 0)
         if count == 0:
-            payload = {"agent_id": self._agent_id, "turn": self._turn, "model": start.model}
+            payload = {"agent_id": self.work.agent_id, "turn": self._turn, "model": start.model}
             events.append(("agent.request", payload))
         call_id = await self._calls.begin(
             self.work,
@@ -127,19 +127,15 @@ class StepSession:
         started = {
             "key": work.key,
             "kind": work.kind,
-            "agent_id": self._agent_id,
+            "agent_id": self.work.agent_id,
             "label": work.label,
             "round": work.round,
         }
         events: list[tuple[str, Mapping[str, Any]]] = [("step.started", started)]
         recalled = (self._context or {}).get("recalled")
         if recalled:
-            events.append(("memory.recalled", {"agent_id": self._agent_id, "memory_ids": recalled}))
+            events.append(("memory.recalled", {"agent_id": self.work.agent_id, "memory_ids": recalled}))
         return events
-
-    @property
-    def _agent_id(self) -> str:
-        return self.work.agent_id or self.work.snapshot.coordinator.id
 
     def _seconds(self) -> float:
         if self._until is None:
