@@ -1,7 +1,7 @@
 """Settings, all of them from the environment (`.env.example` lists every name).
 
 `NAME_FILE` may name a file that holds the value of `NAME`; it wins over `NAME`, so secrets can be
-mounted instead of exported. Of ours it imports the log's configuration and the admin's look, and nothing else.
+mounted instead of exported. Of ours it imports the log's configuration and nothing else.
 """
 
 import sys
@@ -10,7 +10,6 @@ from typing import Any
 
 from environ import FileAwareEnv
 
-from meshsite.admin_site import UNFOLD as UNFOLD
 from meshsite.logging import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -38,6 +37,7 @@ APPEND_SLASH = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+FORMAT_MODULE_PATH = "meshsite.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
@@ -135,7 +135,8 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 # --- Redis -----------------------------------------------------------------------------------------
 # VALKEY_URL is an alias. Empty means: no Redis; hints are lost and the sweeper does the work.
 REDIS_URL = env.str("REDIS_URL", "") or env.str("VALKEY_URL", "")
-if not REDIS_URL and (RUN_DIR / "valkey.sock").exists():
+EMBEDDED_REDIS = not REDIS_URL  # `manage.py up` starts a Valkey of its own
+if EMBEDDED_REDIS and (RUN_DIR / "valkey.sock").exists():
     REDIS_URL = f"unix://{RUN_DIR / 'valkey.sock'}"
 # Celery spells a unix socket and its database number differently.
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "") or REDIS_URL
@@ -199,12 +200,23 @@ SPECTACULAR_SETTINGS = {
 }
 
 # --- admin -----------------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "AI Mesh Network",
+    "SITE_HEADER": "AI Mesh Network",
+    "SITE_SUBHEADER": "Staff and operators",
+    "SITE_SYMBOL": "hub",
+    "STYLES": ["meshsite.admin_site.stylesheet"],
+    "DASHBOARD_CALLBACK": "meshsite.dashboard.callback",
+    "SIDEBAR": {"show_search": True, "navigation": "meshsite.admin_site.navigation"},
+}
 IMPORT_EXPORT_USE_TRANSACTIONS = True
 LOGIN_URL = "admin:login"
 
 # --- operators -------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 MESH_METRICS_PORT = env.int("MESH_METRICS_PORT", 0)  # of a worker; 0 leaves its numbers to the web's scrape
+FLOWER = env.bool("FLOWER", False)
+FLOWER_PORT = env.int("FLOWER_PORT", 5555)
 MESH_FLOWER_EVENTS = env.bool("MESH_FLOWER_EVENTS", False)  # set by `make run FLOWER=1`
 LOG_LEVEL = env.str("MESH_LOG_LEVEL", "INFO")
 LOG_FORMAT = env.str("MESH_LOG_FORMAT", "console" if sys.stderr.isatty() else "json")

@@ -1,0 +1,135 @@
+"""Child processes of the supervisor: started tied to it, logged line by line, restarted with back-off."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from meshsite import tether
+
+FIRST_DELAY = 0.2  # seconds; doubles with every early end
+LONGEST_DELAY = 30.0
+SETTLED_AFTER = 30.0  # a child that lived that long starts afresh with the first delay
+LINE_LIMIT = 1024 * 1024
+
+Log = Callable[[str, str], None]  # (name, line)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, under which name in the log."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Child:
+    """One program and the process that runs it now. Use from the main thread's event loop only."""
+
+    def __init__(self, program: Program, log: Log) -> None:
+        self.program = program
+        self.process: asyncio.subprocess.Process | None = None
+        self._log = log
+        self._stopping = asyncio.Event()
+
+    async def keep_running(self) -> None:
+        """Run the program, again whenever it ends, until `stop`."""
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code = await self.run()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > SETTLED_AFTER:
+                delay = FIRST_DELAY
+            self._log(self.program.name, f"ended ({describe(code)}); starts again in {delay:g} s")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            delay = min(delay * 2, LONGEST_DELAY)
+
+    async def run(self) -> int:
+        """Run the program once and return its exit code, negative for a signal."""
+        self.process = await asyncio.create_subprocess_exec(
+            *tether.argv(self.program.command, on_death=signal.SIGKILL),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **self.program.env},
+            limit=LINE_LIMIT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which keeps the order
+        )
+        if self._stopping.is_set():  # asked while it was being started
+            self.process.terminate()
+        pump = asyncio.create_task(self._pump(self.process))
+        try:
+            return await self.process.wait()
+        finally:
+            self._signal_group(signal.SIGKILL)  # what the program itself had started
+            with suppress(TimeoutError):
+                await asyncio.wait_for(pump, 2)
+
+    def stop(self) -> None:
+        """Ask the program to end and do not start it again."""
+        self._stopping.set()
+        if self.process and self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                self.process.terminate()
+
+    def kill(self) -> None:
+        """End the program and everything that it started, now."""
+        self._stopping.set()
+        if self.process and self.process.returncode is None:
+            self._signal_group(signal.SIGKILL)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        if self.process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
+
+    async def _pump(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout
+        while True:
+            try:
+                line = await process.stdout.readline()
+            except ValueError:
+                line = b"(a line too long to show)\n"
+            if not line:
+                return
+            if text := line.decode(errors="replace").rstrip():
+                self._log(self.program.name, text)
+
+
+def describe(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-code).name}"
+    return f"killed by signal {-code}"
+
+
+class LinePrinter:
+    """Prints lines of many processes, each under its name, in the process's own colour on a terminal."""
+
+    _COLOURS = (36, 33, 35, 32, 34, 96, 93, 95, 92, 94)
+
+    def __init__(self) -> None:
+        self._coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._colour_of: dict[str, int] = {}
+
+    def __call__(self, name: str, line: str) -> None:
+        label = f"{name:<9}|"
+        if self._coloured:
+            colour = self._colour_of.setdefault(
+                name, self._COLOURS[len(self._colour_of) % len(self._COLOURS)]
+            )
+            label = f"\x1b[{colour}m{label}\x1b[0m"
+        # Nobody may be reading any more (the terminal is gone): that must not end the supervisor unclean.
+        with suppress(OSError, ValueError):
+            sys.stdout.write(f"{label} {line}\n")
+            sys.stdout.flush()
