@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -16,6 +17,7 @@ from web.admin_site import (
     ReadOnlyAdmin,
     StaffAdmin,
     UnfoldAdminPasswordWidget,
+    badge,
     display,
     link,
     link_column,
@@ -40,12 +42,9 @@ class AgentAdmin(ConfigurationAdmin):
     autocomplete_fields = ("project", "network")
     readonly_fields = ("id", "calls", "created_at", "updated_at")
 
+    kind = state_column("type", "Type")
     network_ = link_column("network_id", "networks.network", "Network", "network.name")
     project_ = link_column("project_id", "networks.project", "Project", "project.name")
-
-    @display(description="Type", label={"coordinator": "primary"})
-    def kind(self, obj: Agent) -> str:
-        return obj.type
 
     @display(description="Model", empty_value="first of the chain")
     def model_(self, obj: Agent) -> str | None:
@@ -70,8 +69,8 @@ class CatalogueModelAdmin(ConfigurationAdmin):
     def lifecycle(self, obj: CatalogueModel) -> str:
         today = timezone.localdate()
         if obj.retires_on is None or obj.retires_on > today + RETIREMENT_NOTICE:
-            return "available"
-        return "retires soon" if obj.retires_on > today else "retired"
+            return badge("available")
+        return badge("retires soon" if obj.retires_on > today else "retired")
 
     @display(description="Aliases")
     def alias_list(self, obj: CatalogueModel) -> str:
@@ -163,14 +162,19 @@ class ModelCallAdmin(ReadOnlyAdmin):
         ("latency_ms", "first_token_ms"),
         ("started_at", "finished_at"),
         "provider_request_id",
-        "request",
-        "reply",
+        "sent",
+        "received",
     )
 
     status = state_column()
     run = link_column("run_id", "tasks.run", "Run")
     step = link_column("step_id", "tasks.step", "Step")
-    agent = link_column("agent_id", "agents.agent", "Agent")
+    agent = link_column("agent_id", "agents.agent", "Agent", "agent_name")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ModelCall]:
+        """Calls name their agent by a plain id, which outlives it."""
+        named = Agent.objects.filter(pk=OuterRef("agent_id")).values("name")
+        return super().get_queryset(request).annotate(agent_name=Subquery(named))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Links from runs, steps and agents narrow the list by plain ids."""
@@ -199,11 +203,11 @@ class ModelCallAdmin(ReadOnlyAdmin):
         return "–" if obj.latency_ms is None else f"{obj.latency_ms:,.0f} ms"
 
     @display(description="Request")
-    def request(self, obj: ModelCall) -> Any:
+    def sent(self, obj: ModelCall) -> Any:
         return pretty(_body(obj).request)
 
     @display(description="Reply")
-    def reply(self, obj: ModelCall) -> Any:
+    def received(self, obj: ModelCall) -> Any:
         return pretty(_body(obj).reply)
 
 

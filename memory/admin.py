@@ -12,9 +12,11 @@ from web.admin_site import (
     ChoicesDropdownFilter,
     FieldTextFilter,
     ReadOnlyAdmin,
+    badge,
     display,
     link_column,
     pretty,
+    state_column,
 )
 
 from .models import MemoryItem, MemoryRevision
@@ -59,6 +61,7 @@ class MemoryItemAdmin(ReadOnlyAdmin):
     )
     change_form_datasets = (Revisions,)
 
+    kind = state_column("type", "Type")
     network_ = link_column("network_id", "networks.network", "Network", "network.name")
     run = link_column("source_run_id", "tasks.run", "Written in run")
     step = link_column("source_step_id", "tasks.step", "by step")
@@ -76,15 +79,11 @@ class MemoryItemAdmin(ReadOnlyAdmin):
     def summary(self, obj: MemoryItem) -> str:
         return obj.content[:80] + ("…" if len(obj.content) > 80 else "")
 
-    @display(description="Type", label={"fact": "info", "decision": "primary", "feedback": "success"})
-    def kind(self, obj: MemoryItem) -> str:
-        return obj.type
-
-    @display(description="Standing", label={"live": "success", "superseded": "warning", "expired": "warning"})
+    @display(description="Standing")
     def standing(self, obj: MemoryItem) -> str:
         if obj.superseded_at:
-            return "superseded"
-        return "expired" if obj.expires_at and obj.expires_at <= timezone.now() else "live"
+            return badge("superseded")
+        return badge("expired" if obj.expires_at and obj.expires_at <= timezone.now() else "live")
 
     @display(description="Source")
     def source_(self, obj: MemoryItem) -> str:

@@ -14,8 +14,6 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from web.requests import current_request_id
-
 REDACTED = "[redacted]"
 
 _SECRET_NAME = re.compile(
@@ -84,6 +82,8 @@ def _redactor(emails: bool) -> Processor:
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> EventDict:
     """Name the web request that a line belongs to, unless a worker has bound the one it works for."""
+    from web.requests import current_request_id  # not at the top: settings import this, and no Django
+
     if "request_id" not in event_dict and (request_id := current_request_id()):
         event_dict["request_id"] = request_id
     return event_dict

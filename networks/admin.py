@@ -17,9 +17,11 @@ from web.admin_site import (
     ConfirmForm,
     FieldTextFilter,
     StaffAdmin,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminTextInputWidget,
     action,
     ago,
+    badge,
     confirm,
     display,
     link_column,
@@ -101,7 +103,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
         initial=[Scope.READ, Scope.WRITE],
-        widget=forms.CheckboxSelectMultiple,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="admin includes managing agents, networks and keys; voice answers telephone calls.",
     )
 
@@ -126,12 +128,11 @@ class ApiKeyAdmin(StaffAdmin):
 
     project_ = link_column("project_id", "networks.project", "Project", "project.name")
 
-    @display(description="State", label={"active": "success", "revoked": "danger", "expired": "warning"})
+    @display(description="State")
     def state(self, obj: ApiKey) -> str:
-        now = timezone.now()
-        if obj.revoked_at and obj.revoked_at <= now:
-            return "revoked"
-        return "expired" if obj.expires_at and obj.expires_at <= now else "active"
+        if obj.revoked_at:
+            return badge("revoked")
+        return badge("expired" if obj.expires_at and obj.expires_at <= timezone.now() else "active")
 
     @display(description="Scopes")
     def scope_list(self, obj: ApiKey) -> str:

@@ -8,12 +8,15 @@ counting stops at 10,000, and the tables that grow for ever are neither sorted n
 import json
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.postgres.fields import ArrayField
 from django.core.paginator import Paginator
 from django.db import models
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -29,7 +32,11 @@ from unfold.datasets import BaseDataset
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextInputWidget,
+)
 
 __all__ = [
     "ActionVariant",
@@ -41,12 +48,14 @@ __all__ = [
     "RangeDateTimeFilter",
     "ReadOnlyAdmin",
     "StaffAdmin",
+    "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminPasswordWidget",
     "UnfoldAdminTextInputWidget",
     "UserChangeForm",
     "UserCreationForm",
     "action",
     "ago",
+    "badge",
     "confirm",
     "display",
     "link",
@@ -64,12 +73,12 @@ JSON_LIMIT = 100_000
 
 # The label's colour by state; the word is always there too, so that colour is never alone.
 COLOURS = {
-    **dict.fromkeys(("active", "succeeded", "serving", "completed"), "success"),
-    **dict.fromkeys(("running", "started", "ready"), "info"),
+    **dict.fromkeys(("active", "succeeded", "serving", "live", "available", "feedback"), "success"),
+    **dict.fromkeys(("running", "started", "ready", "fact"), "info"),
     **dict.fromkeys(
         ("waiting", "waiting_human", "paused", "draining", "retried", "released", "unknown"), "warning"
     ),
-    **dict.fromkeys(("failed", "lease_lost", "lost", "revoked", "expired", "retired"), "danger"),
+    **dict.fromkeys(("failed", "lease_lost", "lost", "revoked", "retired"), "danger"),
 }
 
 
@@ -90,6 +99,10 @@ class StaffAdmin(ModelAdmin):
     paginator = BoundedPaginator
     list_filter_submit = True
     warn_unsaved_form = True
+    # A text area of ten lines is much for what is a few words with commas.
+    formfield_overrides: ClassVar[dict[Any, dict[str, Any]]] = {
+        ArrayField: {"widget": UnfoldAdminTextInputWidget}
+    }
 
     def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Cancelling and the like need the model's change permission, even where its form is read-only."""
@@ -179,7 +192,7 @@ def link(target: str, pk: str | int | None, text: object = "") -> SafeString | s
     if not pk:
         return "–"
     return format_html(
-        '<a class="font-medium text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        '<a class="mesh-link font-medium text-primary-600 dark:text-primary-500" href="{}">{}</a>',
         reverse(f"admin:{target.replace('.', '_')}_change", args=[pk]),
         text or pk,
     )
@@ -209,11 +222,19 @@ def link_column(field: str, target: str, title: str, text: str = "") -> Callable
 def state_column(field: str = "state", title: str = "State") -> Callable[..., Any]:
     """A column that shows a state as a coloured label."""
 
-    @display(description=title, label=COLOURS)
+    @display(description=title)
     def column(_admin: Any, obj: models.Model) -> str:
-        return str(_path(obj, field) or "")
+        return badge(str(_path(obj, field) or ""))
 
     return column
+
+
+@lru_cache(maxsize=256)
+def badge(state: str) -> str:
+    """A state as a coloured label, in lists and forms alike."""
+    if not state:
+        return "–"
+    return render_to_string("unfold/helpers/label.html", {"type": COLOURS.get(state, ""), "text": state})
 
 
 def _path(obj: Any, path: str) -> Any:

@@ -4,14 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 
 from agents.admin import ModelCallAdmin
-from agents.models import ModelCall
+from agents.models import Agent, ModelCall
 from tasks.models import Attempt, Event, Run, Step, StepBody
 from web.admin_site import (
     ChoicesDropdownFilter,
@@ -123,8 +123,13 @@ class StepAdmin(ReadOnlyAdmin):
 
     status = state_column()
     run_ = link_column("run_id", "tasks.run", "Run")
-    agent = link_column("agent_id", "agents.agent", "Agent")
+    agent = link_column("agent_id", "agents.agent", "Agent", "agent_name")
     worker = link_column("owner", "tasks.worker", "Worker")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Step]:
+        """Steps name their agent by a plain id, which outlives it."""
+        named = Agent.objects.filter(pk=OuterRef("agent_id")).values("name")
+        return super().get_queryset(request).annotate(agent_name=Subquery(named))
 
     @display(description="Step")
     def name(self, obj: Step) -> str:

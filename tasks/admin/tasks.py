@@ -68,7 +68,11 @@ class TaskAdmin(ReadOnlyAdmin):
         "output_schema_",
     )
     change_form_datasets = (
-        tab(RunAdmin, Run, "task_id", "link", "status", "why", "took", "calls", "tokens", "money", "created_at", title="Runs"),
+        tab(
+            RunAdmin, Run, "task_id",
+            "link", "status", "why", "took", "calls", "tokens", "money", "created_at",
+            title="Runs",
+        ),
     )  # fmt: skip
     actions = ("cancel_selected", "retry_selected", "requeue_selected")
     actions_detail = ("cancel", "retry", "requeue")

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 
 from tasks.models import Step, Worker
-from web.admin_site import COLOURS, ReadOnlyAdmin, ago, display, list_link, tab
+from web.admin_site import ReadOnlyAdmin, ago, badge, display, list_link, tab
 
 from .steps import StepAdmin
 
@@ -27,11 +27,11 @@ class WorkerAdmin(ReadOnlyAdmin):
         rows: QuerySet[Worker] = super().get_queryset(request)
         return rows.annotate(now=Now())
 
-    @display(description="State", label=COLOURS)
+    @display(description="State")
     def status(self, obj: Any) -> str:
         if obj.lease_until <= obj.now:
-            return "lost"
-        return "draining" if obj.draining else "serving"
+            return badge("lost")
+        return badge("draining" if obj.draining else "serving")
 
     @display(description="Lease")
     def lease(self, obj: Worker) -> str:
