@@ -125,6 +125,9 @@ DATABASES = {
 }
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"].setdefault("OPTIONS", {})
+for name in ("host", "port"):  # of a unix socket's address; they have keys of their own
+    if name in DATABASES["default"]["OPTIONS"]:
+        DATABASES["default"][name.upper()] = DATABASES["default"]["OPTIONS"].pop(name)
 DATABASES["default"]["OPTIONS"] |= {
     # Giving connections back between requests and jobs; 2 s without a free one answers 503.
     "pool": {"min_size": 1, "max_size": env.int("MESH_DB_POOL", 16), "timeout": 2},
