@@ -81,7 +81,7 @@ def vendor_errors(
         raise
     except Exception as error:
         failure = classify(error, in_stream=in_stream, otherwise=otherwise)
-        message = failure.args[0].replace(secret, "***") if secret else failure.args[0]
+        message = failure.args[0].replace(secret, "***") if len(secret) > 7 else failure.args[0]
         failure.args = (f"{provider}: {message}",)
         failure.provider, failure.model = provider, model
         raise failure from error

@@ -43,6 +43,8 @@ class Reader:
     def whole(self, answer: Any) -> Iterator[Chunk]:
         """Read a whole reply."""
         yield from self.event(answer)
+        if not self._reason:
+            raise self._broken(Failure.MALFORMED, "the reply has no finish reason")
         yield self.done()
 
     def opened(self, events: Any) -> None:

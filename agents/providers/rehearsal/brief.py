@@ -89,7 +89,7 @@ def words(*texts: object) -> set[str]:
 def alike(one: str, other: str) -> bool:
     """Tell whether two words share a stem: one begins the other, or their first six letters are the same."""
     short, long = sorted((one, other), key=len)
-    return one == other or (len(short) > 3 and (long.startswith(short) or short[:6] == long[:6] != short))
+    return one == other or (len(short) > 3 and long.startswith(short[:6]))
 
 
 _EMPTY = frozenset(
