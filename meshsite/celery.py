@@ -5,6 +5,7 @@ A message only wakes a worker, so it is acknowledged at once, leaves no result a
 """
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
@@ -46,6 +47,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_send_task_events=settings.MESH_FLOWER_EVENTS,
 )
+# Celery warns root because of pickle; our messages are JSON, and in a container root is nobody.
+warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
 app.set_default()  # for `celery.current_app` in threads as well
 app.autodiscover_tasks(related_name="jobs")
 

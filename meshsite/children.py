@@ -26,6 +26,7 @@ class Program:
     name: str
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
+    ready_text: str = ""  # the first line with it says that the program is at work
 
 
 class Child:
@@ -35,6 +36,7 @@ class Child:
         self.program = program
         self.process: asyncio.subprocess.Process | None = None
         self._log = log
+        self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
 
     async def keep_running(self) -> None:
@@ -74,7 +76,9 @@ class Child:
                 await asyncio.wait_for(pump, 2)
 
     def stop(self) -> None:
-        """Ask the program to end and do not start it again."""
+        """Ask the program to end, once (asked twice Celery drops its work), and do not start it again."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         if self.process and self.process.returncode is None:
             with suppress(ProcessLookupError):
@@ -102,6 +106,8 @@ class Child:
                 return
             if text := line.decode(errors="replace").rstrip():
                 self._log(self.program.name, text)
+                if self.program.ready_text and self.program.ready_text in text:
+                    self.ready.set()
 
 
 def describe(code: int) -> str:

@@ -78,6 +78,7 @@ def prepare_environment(servers: EmbeddedServers | None) -> None:
     metrics = settings.DATA_DIR / "metrics"
     shutil.rmtree(metrics, ignore_errors=True)  # numbers of processes that are gone
     metrics.mkdir()
+    settings.STATIC_ROOT.mkdir(exist_ok=True)  # WhiteNoise warns without; files come from the apps
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("MESH_LOG_FORMAT", "console")
@@ -95,13 +96,13 @@ def programs(*, workers: int, web: bool) -> Iterator[Program]:
         address = ["--host", settings.HOST, "--port", str(settings.PORT)]
         # Channels takes no lifespan messages; open streams may not hold up the end.
         manners = ["--lifespan", "off", "--no-server-header", "--timeout-graceful-shutdown", "20"]
-        command = [sys.executable, "-m", "uvicorn", "meshsite.asgi:application", *address, *manners]
-        yield Program("web", command)
+        command = [sys.executable, "-m", "uvicorn", "meshsite.asgi:application", "--log-level", "warning"]
+        yield Program("web", [*command, *address, *manners])
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "meshsite"]
     for number in range(1, workers + 1):
         slot = f"worker-{number}"  # stable: a restarted slot takes its own steps back at once
         options = ["-n", f"{slot}@%h", "-Q", "steps", "--without-gossip", "--without-mingle"]
-        yield Program(slot, [*celery, "worker", *options], {"MESH_SLOT": slot})
+        yield Program(slot, [*celery, "worker", *options], {"MESH_SLOT": slot}, f"{slot}@")
     if settings.FLOWER:
         options = [f"--address={FLOWER_HOST}", f"--port={settings.FLOWER_PORT}"]
         yield Program("flower", [*celery, "flower", *options])

@@ -29,6 +29,7 @@ from meshsite.startup import (
 
 DRAIN_SECONDS = 30
 READY_SECONDS = 60
+READY_LINES_SECONDS = 5
 WATCH_SECONDS = 0.5
 
 
@@ -87,6 +88,7 @@ class Supervisor:
         if made is None:
             return 1 if not self._stop.is_set() else 0
         self._children = [Child(program, self._log) for program in programs(workers=workers, web=web)]
+        self._log("mesh", "Starting " + ", ".join(child.program.name for child in self._children) + ".")
         runs = [asyncio.create_task(child.keep_running()) for child in self._children]
         watch = asyncio.create_task(self._revive_servers())
         ready = asyncio.create_task(self._tell_when_ready(made, web=web, began=began))
@@ -123,6 +125,11 @@ class Supervisor:
                 self._log("mesh", f"The web has not answered for {READY_SECONDS} s; see its lines above.")
                 deadline = float("inf")
             await asyncio.sleep(0.05)
+        with suppress(TimeoutError):  # so that this ends the start; a quieter log level never says it
+            async with asyncio.timeout(READY_LINES_SECONDS):
+                for child in self._children:
+                    if child.program.ready_text:
+                        await child.ready.wait()
         for line in summary(made, web=web, seconds=time.monotonic() - began):
             self._log("mesh", line)
 

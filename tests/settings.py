@@ -13,6 +13,7 @@ from meshsite.embedded import EmbeddedServers
 
 if "MESH_TEST_DIR" not in os.environ:
     folder = Path(tempfile.mkdtemp(prefix="mesh-test-"))
+    (folder / "static").mkdir()  # WhiteNoise warns without
     folder.chmod(0o711)  # the servers' own account passes through when we are root
     for name in list(os.environ):
         if name.endswith(("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_DSN")):
