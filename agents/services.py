@@ -6,6 +6,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from simple_history.utils import bulk_create_with_history
 
+from networks import services as networks
 from networks.models import Network, Project
 from web.ids import new_id
 from web.problems import Invalid, Problem
@@ -48,6 +49,12 @@ def create_network_with_agents(
     for agent, agent_id in zip(members, sorted(new_id("agent") for _ in members), strict=True):
         agent.pk = agent_id
     return network, bulk_create_with_history(members, Agent)
+
+
+def update_network(*, network: Network, changes: Values) -> Network:
+    """Change a network, with the models of its chain checked."""
+    _check_models(network.project, changes.get("chain", ()), "/chain")
+    return networks.update_network(network=network, changes=changes)
 
 
 def create_agent(*, network: Network, values: Values) -> Agent:

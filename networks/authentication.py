@@ -1,7 +1,7 @@
 """Who is calling: API keys by `Authorization: Bearer …` or `X-API-Key`, and what their scopes allow."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Q
 from django.http import HttpRequest
@@ -50,6 +50,11 @@ def has_scope(key: ApiKey, scope: str) -> bool:
     """Whether a key carries a scope; admin implies read and write."""
     implied = scope in (Scope.READ, Scope.WRITE) and Scope.ADMIN in key.scopes
     return implied or scope in key.scopes
+
+
+def caller(request: Request) -> ApiKey:
+    """The key behind an API view's request."""
+    return cast(ApiKey, request.auth)
 
 
 class ApiKeyAuthentication(BaseAuthentication):

@@ -1,17 +1,11 @@
-"""OpenAPI: what drf-spectacular cannot see by itself (errors, Idempotency-Key, strict bodies), and its pages."""
+"""OpenAPI: what drf-spectacular cannot see by itself (errors, Idempotency-Key, strict bodies)."""
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeVar
 
-from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
 from rest_framework import serializers
-from rest_framework.request import Request
-from rest_framework.response import Response
 
 from .idempotency import HEADER
 from .problem_codes import CODES
@@ -45,7 +39,7 @@ class ProblemDocument(serializers.Serializer[Any]):
     instance = serializers.CharField()
     code = serializers.ChoiceField(choices=sorted(CODES))
     request_id = serializers.CharField()
-    errors = FieldErrorDocument(many=True)
+    errors = FieldErrorDocument(many=True)  # type: ignore[assignment]
 
 
 def document(
@@ -117,25 +111,3 @@ class MeshSchema(AutoSchema):
         if isinstance(serializer, Body) and direction == "request":
             schema["additionalProperties"] = False
         return schema
-
-
-@cache
-def _schema() -> Any:
-    return SchemaGenerator().get_schema(request=None, public=True)
-
-
-class SchemaView(SpectacularAPIView):
-    """The OpenAPI document, made once per process."""
-
-    renderer_classes = [OpenApiJsonRenderer]
-
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return Response(_schema(), headers={"Content-Disposition": 'inline; filename="mesh.json"'})
-
-
-class SwaggerView(SpectacularSwaggerView):
-    url_name = "schema"
-
-
-class RedocView(SpectacularRedocView):
-    url_name = "schema"

@@ -1,8 +1,16 @@
-"""The page that a problem's `type` links to."""
+"""The documentation that the service carries: the OpenAPI document, its two readers, and the error codes."""
+
+from functools import cache
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiJsonRenderer
+from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerView
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from .problem_codes import CODES
 
@@ -26,3 +34,26 @@ def problems(request: HttpRequest) -> HttpResponse:
         entries,
     )
     return HttpResponse(page)
+
+
+@cache
+def _schema() -> Any:
+    return SchemaGenerator().get_schema(request=None, public=True)
+
+
+class SchemaView(SpectacularAPIView):
+    """The OpenAPI document, made once per process."""
+
+    schema = None
+    renderer_classes = [OpenApiJsonRenderer]
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return Response(_schema(), headers={"Content-Disposition": 'inline; filename="mesh.json"'})
+
+
+class SwaggerView(SpectacularSwaggerView):
+    url_name = "schema"
+
+
+class RedocView(SpectacularRedocView):
+    url_name = "schema"

@@ -47,7 +47,7 @@ def paginate(
 ) -> Response:
     """Answer with one page of `queryset`, which must be ordered by `id` or `-id` alone."""
     total = count(queryset)
-    newest_first = list(queryset.query.order_by or queryset.model._meta.ordering) == ["-id"]
+    newest_first = list(queryset.query.order_by or queryset.model._meta.ordering or ()) == ["-id"]
     limit, offset = params["limit"], params["offset"]
     if "cursor" in params:
         last = read_cursor(params["cursor"])

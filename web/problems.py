@@ -101,8 +101,6 @@ def as_problem(error: Exception) -> Problem | None:
             return Problem("validation_failed", _summary(errors), errors=errors)
         case drf.ParseError():
             return Problem("malformed_json", str(error.detail))
-        case drf.Throttled():
-            return Problem("rate_limited", headers={"Retry-After": str(int(error.wait or 1))})
         case drf.NotAuthenticated() | drf.AuthenticationFailed():
             return Problem("unauthenticated", headers={"WWW-Authenticate": 'Bearer realm="mesh"'})
         case drf.APIException():

@@ -38,6 +38,7 @@ class MeshView(APIView):
     parser_classes = [GuardedParser]
     content_negotiation_class = AlwaysJson
     metadata_class = None
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -45,7 +46,7 @@ class MeshView(APIView):
 
     def finalize_response(
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    ) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type]
         ratelimit.add_headers(request._request, response)
         return response
@@ -78,7 +79,7 @@ def in_database(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
     return sync_to_async(call)
 
 
-def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Awaitable[HttpResponseBase]]:
+def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Any]:
     """Serve `view`, after `step` has waited for something or has answered by itself (then not at all).
 
     Django REST framework's views are synchronous; this keeps authentication, problem documents and
@@ -108,4 +109,6 @@ def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Await
 
 def empty() -> HttpResponse:
     """204"""
-    return HttpResponse(status=204)
+    response = HttpResponse(status=204)
+    del response["Content-Type"]
+    return response

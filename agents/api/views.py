@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from agents import selectors, services
 from agents.defaults import COORDINATOR
 from agents.models import Agent
+from networks.authentication import caller
 from networks.models import Network
 from networks.selectors import access_network_for
 from web.idempotency import idempotent
@@ -30,7 +31,7 @@ class AgentsView(MeshView):
     @document(answer=AgentAnswer(many=True), query=AgentQuery, summary="List a network's agents")
     def get(self, request: Request, network_id: str) -> Response:
         params = AgentQuery.read(request._request.GET)
-        network = access_network_for(request.auth, network_id)
+        network = access_network_for(caller(request), network_id)
         return paginate(
             selectors.agents_of(network),
             request=request._request,
@@ -41,7 +42,7 @@ class AgentsView(MeshView):
     @document(answer=AgentAnswer, status=201, body=AnyAgentBody, summary="Add an agent")
     @idempotent
     def post(self, request: Request, network_id: str) -> Response:
-        network = access_network_for(request.auth, network_id)
+        network = access_network_for(caller(request), network_id)
         agent = services.create_agent(network=network, values=read_body(AgentBody, request))
         return created(shape_agent(agent), f"/api/mesh/networks/{network_id}/agents/{agent.pk}")
 
@@ -55,26 +56,28 @@ class AgentView(MeshView):
 
     @document(answer=AgentAnswer, summary="Get an agent")
     def get(self, request: Request, network_id: str, agent_id: str) -> Response:
-        return Response(shape_agent(self._agent(request, network_id, agent_id)))
+        _, agent = self._agent(request, network_id, agent_id)
+        return Response(shape_agent(agent))
 
     @document(answer=AgentAnswer, body=AnyAgentBody, conflict=True, summary="Change an agent")
     def patch(self, request: Request, network_id: str, agent_id: str) -> Response:
-        agent = self._agent(request, network_id, agent_id)
+        network, agent = self._agent(request, network_id, agent_id)
         changes = read_body(AgentBody, request, partial=True)
         if agent.type == COORDINATOR and changes.get("type", COORDINATOR) != COORDINATOR:
-            self.check_coordinator_may_go(agent.network)
+            self.check_coordinator_may_go(network)
         return Response(shape_agent(services.update_agent(agent=agent, changes=changes)))
 
     @document(status=204, conflict=True, summary="Remove an agent")
     def delete(self, request: Request, network_id: str, agent_id: str) -> HttpResponse:
-        agent = self._agent(request, network_id, agent_id)
+        network, agent = self._agent(request, network_id, agent_id)
         if agent.type == COORDINATOR:
-            self.check_coordinator_may_go(agent.network)
+            self.check_coordinator_may_go(network)
         services.delete_agent(agent=agent)
         return empty()
 
-    def _agent(self, request: Request, network_id: str, agent_id: str) -> Agent:
-        return selectors.access_agent_for(access_network_for(request.auth, network_id), agent_id)
+    def _agent(self, request: Request, network_id: str, agent_id: str) -> tuple[Network, Agent]:
+        network = access_network_for(caller(request), network_id)
+        return network, selectors.access_agent_for(network, agent_id)
 
 
 def shape_agent(agent: Agent) -> dict[str, Any]:

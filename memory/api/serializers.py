@@ -10,7 +10,7 @@ from web.problems import Invalid, NotAvailable
 from web.serializers import Body, Choice, Integer, JsonObject, Number, Text
 
 TEN_YEARS = 10 * 365 * 86_400
-_TTL = {
+_TTL: dict[str, Any] = {
     "required": False,
     "allow_null": True,
     "min_value": 1,
@@ -81,7 +81,7 @@ class MemoryAnswer(serializers.Serializer[Any]):
     confidence = serializers.FloatField()
     score = serializers.FloatField(required=False, help_text="How well it fits; only when `query` was given.")
     metadata = serializers.DictField()
-    source = SourceAnswer()
+    source = SourceAnswer()  # type: ignore[assignment]  # the name is the contract's
     trusted = serializers.BooleanField(help_text="False: quoted to agents as hearsay.")
     version = serializers.IntegerField()
     supersedes = serializers.CharField(allow_null=True)

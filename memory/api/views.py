@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from memory import selectors, services
 from memory.models import MemoryItem
+from networks.authentication import caller
 from networks.models import Network
 from networks.selectors import access_network_for
 from web.idempotency import idempotent
@@ -31,7 +32,7 @@ class MemoriesView(MeshView):
     @document(answer=MemoryAnswer(many=True), query=MemoryQuery, summary="List or search a network's memory")
     def get(self, request: Request, network_id: str) -> Response:
         params = MemoryQuery.read(request._request.GET)
-        network = access_network_for(request.auth, network_id)
+        network = access_network_for(caller(request), network_id)
         names = {"memory_type": "type", "source": "source", "min_confidence": "min_confidence"}
         filters = {field: params[name] for name, field in names.items() if name in params}
         if params.get("query"):
@@ -50,9 +51,9 @@ class MemoriesView(MeshView):
     )
     @idempotent
     def post(self, request: Request, network_id: str) -> Response:
-        network = access_network_for(request.auth, network_id)
+        network = access_network_for(caller(request), network_id)
         values = read_body(NewMemoryBody, request)
-        item = services.remember(network=network, source_key_id=request.auth.pk, **values)
+        item = services.remember(network=network, source_key_id=caller(request).pk, **values)
         return created(shape_item(item), f"/api/mesh/networks/{network_id}/memory/{item.pk}")
 
 
@@ -67,7 +68,7 @@ class MemoryView(MeshView):
     def patch(self, request: Request, network_id: str, memory_id: str) -> Response:
         item = self._item(request, network_id, memory_id)
         changes = read_body(MemoryBody, request, partial=True)
-        item, updates = services.update(item=item, changes=changes, changed_by=request.auth.pk)
+        item, updates = services.update(item=item, changes=changes, changed_by=caller(request).pk)
         return Response(
             {
                 "memory_id": item.pk,
@@ -85,7 +86,7 @@ class MemoryView(MeshView):
         return empty()
 
     def _item(self, request: Request, network_id: str, memory_id: str) -> MemoryItem:
-        return selectors.access_item_for(access_network_for(request.auth, network_id), memory_id)
+        return selectors.access_item_for(access_network_for(caller(request), network_id), memory_id)
 
 
 def _found(request: Request, network: Network, params: dict[str, Any], filters: dict[str, Any]) -> Response:

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from networks import selectors, services
+from networks.authentication import caller
 from networks.models import ApiKey, Scope
 from web.idempotency import idempotent
 from web.openapi import document
@@ -26,7 +27,7 @@ class KeysView(MeshView):
     def get(self, request: Request) -> Response:
         params = KeyQuery.read(request._request.GET)
         return paginate(
-            selectors.api_keys_for(request.auth),
+            selectors.api_keys_for(caller(request)),
             request=request._request,
             params=params,
             shape=lambda keys: [shape_key(key) for key in keys],
@@ -36,8 +37,8 @@ class KeysView(MeshView):
     @idempotent
     def post(self, request: Request) -> Response:
         values = read_body(KeyBody, request)
-        _check_networks(request.auth, values)
-        key, secret = services.create_api_key(project=request.auth.project, **values)
+        _check_networks(caller(request), values)
+        key, secret = services.create_api_key(project=caller(request).project, **values)
         return created(shape_key(key) | {"key": secret}, f"/api/keys/{key.pk}")
 
 
@@ -47,19 +48,19 @@ class KeyView(MeshView):
 
     @document(answer=KeyAnswer, summary="Get a key, without its secret")
     def get(self, request: Request, key_id: str) -> Response:
-        return Response(shape_key(selectors.access_api_key_for(request.auth, key_id)))
+        return Response(shape_key(selectors.access_api_key_for(caller(request), key_id)))
 
     @document(answer=KeyAnswer, body=KeyBody, conflict=True, summary="Change a key's name, rights or expiry")
     def patch(self, request: Request, key_id: str) -> Response:
-        key = selectors.access_api_key_for(request.auth, key_id)
+        key = selectors.access_api_key_for(caller(request), key_id)
         changes = read_body(KeyBody, request, partial=True)
         if "network_ids" in changes:
-            _check_networks(request.auth, changes)
+            _check_networks(caller(request), changes)
         return Response(shape_key(services.update_api_key(key=key, changes=changes)))
 
     @document(status=204, summary="Revoke a key at once")
     def delete(self, request: Request, key_id: str) -> HttpResponse:
-        services.revoke_api_key(key=selectors.access_api_key_for(request.auth, key_id))
+        services.revoke_api_key(key=selectors.access_api_key_for(caller(request), key_id))
         return empty()
 
 
@@ -70,7 +71,7 @@ class RotateKeyView(MeshView):
     @document(answer=NewKeyAnswer, status=201, body=RotateBody, conflict=True, summary="Replace a key")
     @idempotent
     def post(self, request: Request, key_id: str) -> Response:
-        old = selectors.access_api_key_for(request.auth, key_id)
+        old = selectors.access_api_key_for(caller(request), key_id)
         values = read_body(RotateBody, request)
         overlap = timedelta(seconds=values["overlap_seconds"])
         key, secret = services.rotate_api_key(key=old, overlap=overlap, expires_at=values.get("expires_at"))
@@ -79,7 +80,7 @@ class RotateKeyView(MeshView):
 
 def shape_key(key: ApiKey) -> dict[str, Any]:
     """What the API shows of a key."""
-    return {name: getattr(key, name) for name in KeyAnswer().fields}
+    return {name: getattr(key, name) for name in KeyAnswer._declared_fields}
 
 
 def _check_networks(caller: ApiKey, values: dict[str, Any]) -> None:

@@ -1,0 +1,151 @@
+"""What clients do with tasks and networks. Running them is `tasks.lifecycle`."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from agents.services import ensure_coordinator
+from memory.models import MemoryItem, MemoryType
+from memory.services import remember
+from networks.models import ApiKey, Network
+from web.problems import Conflict, Invalid
+from web.strictjson import escape
+
+from .lifecycle import TERMINAL, cancel_run, retry_task, start_run
+from .models import Run, Task
+
+MAX_SCHEMA = 32 * 1024
+
+
+def create_task(
+    *,
+    network: Network,
+    description: str,
+    context: Mapping[str, Any] | None = None,
+    priority: int = 1,
+    deadline: datetime | None = None,
+    output_schema: Mapping[str, Any] | None = None,
+    process: bool = False,
+    request_id: str = "",
+) -> Task:
+    """Give a network a task, and start it at once when `process` says so."""
+    if network.status == Network.Status.ARCHIVED:
+        raise Conflict("network_archived")
+    if deadline is not None and deadline <= timezone.now():
+        raise Invalid("/deadline", "Must be in the future.", "past")
+    if output_schema is not None:
+        check_output_schema(output_schema)
+    task = Task(
+        project_id=network.project_id,
+        network=network,
+        description=description,
+        context=dict(context or {}),
+        priority=priority,
+        deadline=deadline,
+        output_schema=output_schema,
+        request_id=request_id,
+    )
+    if not process:
+        task.save(force_insert=True)  # one statement, no transaction: the most frequent write of clients
+        return task
+    with transaction.atomic():
+        task.save(force_insert=True)
+        ensure_coordinator(network=network)
+        task.run = start_run(task=task, request_id=request_id)
+    return task
+
+
+@transaction.atomic
+def process_task(*, task: Task, retry: bool = False, request_id: str = "") -> Run:
+    """Start a task. One that is running answers with its run; one that has ended runs again only on `retry`."""
+    ensure_coordinator(network=task.network)
+    if retry and task.run is not None and task.run.state in TERMINAL:
+        return retry_task(task=task, request_id=request_id)
+    return start_run(task=task, request_id=request_id)
+
+
+@transaction.atomic
+def retry(*, task: Task, from_step: str | None, input: Mapping[str, Any] | None, request_id: str = "") -> Run:
+    """Run a task again, from one of its latest run's steps if it is named, with changed input if it is given."""
+    ensure_coordinator(network=task.network)
+    return retry_task(task=task, from_step=from_step, input=input, request_id=request_id)
+
+
+@transaction.atomic
+def cancel_task(*, task: Task, reason: str = "", request_id: str = "") -> Run:
+    """End a task's run. A task that was never started gets a run that ends before it begins."""
+    locked = Task.objects.select_for_update(of=("self",)).select_related("run").get(pk=task.pk)
+    run = locked.run
+    if run is None:
+        ensure_coordinator(network=task.network)
+        run = start_run(task=task, request_id=request_id)
+    if not cancel_run(run_id=run.pk, reason=reason):
+        raise Conflict("task_finished")
+    return run
+
+
+def give_feedback(*, task: Task, key: ApiKey, rating: int, comment: str = "") -> MemoryItem:
+    """Keep what people thought of a result as feedback memory, which agents recall."""
+    about = task.description if len(task.description) <= 200 else f"{task.description[:199]}…"
+    content = f"Feedback on the task “{about}”: rated {rating} of 5."
+    return remember(
+        network=task.network,
+        content=f"{content} {comment}".strip(),
+        type=MemoryType.FEEDBACK,
+        metadata={"task_id": task.pk, "rating": rating, "comment": comment},
+        source=MemoryItem.Source.FEEDBACK,
+        source_key_id=key.pk,
+        source_run_id=task.run_id or "",
+    )
+
+
+@transaction.atomic
+def delete_network(*, network: Network) -> None:
+    """Cancel what a network is doing, then delete it with all that is in it. The model call ledger stays."""
+    # The lock keeps new tasks out; their insert waits for it and then finds no network.
+    Network.objects.select_for_update().get(pk=network.pk)
+    for run_id in _unfinished_runs(network).values_list("pk", flat=True):
+        cancel_run(run_id=run_id, reason="The network was deleted.")
+    network.delete()
+
+
+def check_coordinator_may_go(network: Network) -> None:
+    """Raise `Conflict` while the network has work in flight, which needs its coordinator."""
+    if _unfinished_runs(network).exists():
+        raise Conflict("coordinator_busy")
+
+
+def check_output_schema(schema: Mapping[str, Any]) -> None:
+    """Raise `Invalid` unless results can be checked against this schema, without fetching anything for it."""
+    if len(json.dumps(schema)) > MAX_SCHEMA:
+        raise Invalid("/output_schema", f"Longer than {MAX_SCHEMA // 1024} KiB.", "too_long")
+    try:
+        Draft202012Validator.check_schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    except SchemaError as error:
+        pointer = "/output_schema" + "".join(f"/{escape(part)}" for part in error.absolute_path)
+        raise Invalid(
+            pointer, f"Not a JSON Schema (2020-12): {error.message[:300]}", "invalid_schema"
+        ) from error
+    pending: list[Any] = [schema]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, Mapping):
+            for name in ("$ref", "$dynamicRef"):
+                reference = part.get(name)
+                if isinstance(reference, str) and not reference.startswith("#"):
+                    raise Invalid(
+                        "/output_schema", f"{name} may only point into the schema itself.", "foreign_ref"
+                    )
+            pending.extend(part.values())
+        elif isinstance(part, list):
+            pending.extend(part)
+
+
+def _unfinished_runs(network: Network) -> Any:
+    return Run.objects.filter(network=network).exclude(state__in=TERMINAL)
