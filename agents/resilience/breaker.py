@@ -144,8 +144,11 @@ class Breaker:
             self._on_change(self, "closed", 0)
 
     def half_open(self) -> None:
-        """Let one probe through: the caller that holds the lease."""
+        """Refuse all but the caller that asks for the probe. Told to nobody until that one has it."""
         self._machine.half_open()
+
+    def probing(self) -> None:
+        """The probe is ours, in all the fleet."""
         self._on_change(self, "half-opened", 0)
 
     def postpone(self, seconds: float) -> None:
@@ -201,6 +204,7 @@ class Permit:
                 breaker.postpone(breaker.cool_down)
                 self.abandoned()
                 raise breaker.error("Another worker is probing", 1.0)
+            breaker.probing()
             self._probing.append(breaker)
 
     def watch(self, timeout: asyncio.Timeout) -> None:
