@@ -132,13 +132,6 @@ def allowed(authorization: str) -> bool:
     )
 
 
-def clean(directory: Path) -> None:
-    """Make the shared directory, empty of an earlier start's files. For the supervisor, before any child."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in directory.glob("*.db"):
-        file.unlink(missing_ok=True)
-
-
 def forget_dead(directory: Path) -> None:
     """Drop the gauges of processes that are gone, so that a killed worker's steps do not count for ever."""
     found = {
