@@ -17,9 +17,9 @@ def test_it_sends_a_step_as_a_task_with_its_own_times(redis_url: str) -> None:
     events = StepEvents(app, "worker-1@test", enabled=True)
     with app.connection_for_read() as connection:
         receiver = app.events.Receiver(connection, handlers={"*": heard.append})
-        with receiver.consumer_context(wakeup=False):
+        with receiver.consumer_context(wakeup=False) as (listening, _, _):
             with contextlib.suppress(TimeoutError):
-                connection.drain_events(timeout=1)  # subscribes; what is sent before that nobody hears
+                listening.drain_events(timeout=1)  # subscribes; what is sent before that nobody hears
             before = time.time()
             events.started("step_1", "delegate", "Content Specialist", "run_1")
             events.succeeded("step_1", 1.5, "412 tokens")
@@ -27,7 +27,7 @@ def test_it_sends_a_step_as_a_task_with_its_own_times(redis_url: str) -> None:
             deadline = time.monotonic() + 10
             while len(heard) < 4 and time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
-                    connection.drain_events(timeout=1)
+                    listening.drain_events(timeout=1)
     events.close()
     assert [event["type"] for event in heard] == [
         "task-received",
