@@ -241,7 +241,7 @@ ON CONFLICT (write_key) DO NOTHING
 RELEASE_STEP = """
 WITH step AS (
     UPDATE tasks_step
-    SET state = %(state)s, owner = '', releases = releases + 1, wait_reason = %(reason)s,
+    SET state = %(state)s::text, owner = '', releases = releases + 1, wait_reason = %(reason)s,
         run_after = CASE WHEN %(state)s = 'waiting' THEN now() + make_interval(secs => %(seconds)s) END,
         ready_at = CASE WHEN %(state)s = 'ready' THEN now() ELSE ready_at END
     WHERE id = %(step)s AND fence = %(fence)s AND state = 'running'
@@ -303,8 +303,8 @@ SET lease_until = now() + make_interval(secs => %(ttl)s), draining = %(draining)
 WHERE id = %(id)s
 """
 
-# Running steps whose owner's lease is over, or whose owner is an older incarnation of a slot we hold. No
-# lease counts as expired within one TTL of the database's own start.
+# Running steps whose owner's lease is over, or whose owner is an older incarnation of a slot we hold, or
+# that are ours by name but not in hand. No lease counts as expired within one TTL of the database's start.
 EXPIRED = """
 SELECT s.id, s.run_id, s.owner
 FROM tasks_step s LEFT JOIN tasks_worker w ON w.id = s.owner
@@ -313,6 +313,7 @@ WHERE s.state = 'running' AND (
     OR (w.lease_until < now() AND pg_postmaster_start_time() + make_interval(secs => %(ttl)s) < now()
         AND %(settled)s)
     OR (w.slot = %(slot)s AND w.id <> %(owner)s AND %(slot_held)s)
+    OR (w.id = %(owner)s AND s.claimed_at < now() - make_interval(secs => %(ttl)s) AND s.id <> ALL(%(held)s))
 )
 ORDER BY s.run_id, s.id LIMIT 500
 """

@@ -32,7 +32,7 @@ class SweepStore:
         self._lease = lease
         self._finish = finish
 
-    async def orphans(self, *, settled: bool) -> list[Orphan]:
+    async def orphans(self, *, settled: bool, held: Sequence[str]) -> list[Orphan]:
         """Return running steps without a living owner. `settled`: this sweeper's own connection is a TTL old."""
         async with self._pool.connection() as connection:
             cursor = await connection.execute(
@@ -43,6 +43,7 @@ class SweepStore:
                     "slot": self._lease.slot,
                     "owner": self._lease.owner,
                     "slot_held": self._lease.slot_held,
+                    "held": list(held),
                 },
             )
             return [Orphan(*row) for row in await cursor.fetchall()]

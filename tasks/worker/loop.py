@@ -96,7 +96,11 @@ class StepLoop:
             with bound_contextvars(
                 run_id=work.run_id, step_id=work.id, request_id=execution.claimed.request_id or None
             ):
-                outcome, following = await execution.run()
+                try:
+                    outcome, following = await execution.run()
+                except Exception:
+                    # The step stays ours by name only; the sweeper gives it back, and three times is enough.
+                    log.exception("a step's bookkeeping failed", kind=work.kind)
         finally:
             self._running.pop(work.id, None)
             if outcome == "stale":

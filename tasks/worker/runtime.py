@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import gc
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from agents.catalogue import Catalogue
 from agents.credentials import credentials
 from agents.metrics import PrometheusObserver
+from agents.providers import registry
 from agents.resilience.gateway import ModelGateway
 from agents.selectors import load_catalogue
 from tasks.notices import publish_notice
@@ -102,8 +104,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         catalogue = await asyncio.to_thread(LiveCatalogue)
-        await asyncio.to_thread(credentials.refresh)
-        await asyncio.to_thread(connections.close_all)
+        await asyncio.to_thread(_prepare)
         pool = make_pool(_conninfo())
         await pool.open()
         gateway = ModelGateway(
@@ -157,6 +158,17 @@ class Runtime:
             for job in (renewing, stopping, *jobs):
                 job.cancel()
             await asyncio.gather(renewing, stopping, *jobs, return_exceptions=True)
+
+
+def _prepare() -> None:
+    """Do now what would hold up the first step: read the keys, import the SDKs (seconds), freeze the garbage."""
+    credentials.refresh()
+    connections.close_all()
+    for kind in registry.PROVIDERS:
+        if kind == "rehearsal" or credentials.get("", kind) is not None:
+            registry.load(kind)
+    gc.collect()
+    gc.freeze()
 
 
 async def _refresh_forever(catalogue: LiveCatalogue) -> None:

@@ -49,7 +49,9 @@ class Sweeper:
 
     async def sweep(self) -> None:
         settled = time.monotonic() - self._connected_since >= self._life.lease.ttl
-        orphans = await self._sweep.orphans(settled=settled)
+        orphans = await self._sweep.orphans(
+            settled=settled, held=[step_id for step_id, _ in self._steps.held]
+        )
         for orphan in orphans:
             await self._isolated(lambda orphan=orphan: self._recover(orphan), orphan.run_id)
         if orphans:
