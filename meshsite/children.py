@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +36,7 @@ class Child:
 
     def __init__(self, program: Program, log: Log) -> None:
         self.program = program
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._log = log
         self.ready = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -56,33 +58,34 @@ class Child:
 
     async def run(self) -> int:
         """Run the program once and return its exit code, negative for a signal."""
-        self.process = await asyncio.create_subprocess_exec(
-            *tether.argv(self.program.command, on_death=signal.SIGKILL),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+        self.process = process = subprocess.Popen(  # noqa: ASYNC220 (from this thread, at once: the tie wants it)
+            tether.argv(self.program.command, on_death=signal.SIGKILL),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env={**os.environ, **self.program.env},
-            limit=LINE_LIMIT,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which keeps the order
         )
-        if self._stopping.is_set():  # asked while it was being started
-            self.process.terminate()
-        pump = asyncio.create_task(self._pump(self.process))
+        reader = asyncio.StreamReader(limit=LINE_LIMIT)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), process.stdout
+        )
+        pump = asyncio.create_task(self._pump(reader))
         try:
-            return await self.process.wait()
+            return await _exit_of(process)
         finally:
             self._signal_group(signal.SIGKILL)  # what the program itself had started
             with suppress(TimeoutError):
                 await asyncio.wait_for(pump, 2)
+            pipe.close()
 
     def stop(self) -> None:
         """Ask the program to end, once (asked twice Celery drops its work), and do not start it again."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self.process and self.process.returncode is None:
-            with suppress(ProcessLookupError):
-                self.process.terminate()
+        if self.process:
+            self.process.terminate()
 
     def kill(self) -> None:
         """End the program and everything that it started, now."""
@@ -95,11 +98,10 @@ class Child:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
-    async def _pump(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout
+    async def _pump(self, reader: asyncio.StreamReader) -> None:
         while True:
             try:
-                line = await process.stdout.readline()
+                line = await reader.readline()
             except ValueError:
                 line = b"(a line too long to show)\n"
             if not line:
@@ -108,6 +110,28 @@ class Child:
                 self._log(self.program.name, text)
                 if self.program.ready_text and self.program.ready_text in text:
                     self.ready.set()
+
+
+async def _exit_of(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the process and nothing else.
+
+    asyncio's own subprocesses count as ended only when their pipes are closed, and a pool's process that
+    outlives a killed worker would keep the pipe open for ever. A thread of its own waits on every platform.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[int] = loop.create_future()
+
+    def tell(code: int) -> None:
+        if not ended.cancelled():
+            ended.set_result(code)
+
+    def wait() -> None:
+        code = process.wait()
+        with suppress(RuntimeError):  # the loop is gone: nobody asks any more
+            loop.call_soon_threadsafe(tell, code)
+
+    threading.Thread(target=wait, daemon=True, name=f"wait-{process.pid}").start()
+    return await ended
 
 
 def describe(code: int) -> str:

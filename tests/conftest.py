@@ -44,8 +44,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if servers := config.stash.get(_servers, None):
         servers.stop()
-    if folder := os.environ.get("MESH_TEST_DIR"):
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ folder, which `tests/conftest.py` starts only if a collected test needs them: ad
 the servers run, because Django wants its settings first. Processes that tests start inherit all of it.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from meshsite.embedded import EmbeddedServers
 
 if "MESH_TEST_DIR" not in os.environ:
     folder = Path(tempfile.mkdtemp(prefix="mesh-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "static").mkdir()  # WhiteNoise warns without
     folder.chmod(0o711)  # the servers' own account passes through when we are root
     for name in list(os.environ):
