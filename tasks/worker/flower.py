@@ -38,6 +38,7 @@ class StepEvents:
         self._queue: queue.Queue[_Event] = queue.Queue(QUEUE_SIZE)
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._closing = threading.Event()
         self.dropped = 0
 
     def started(self, step_id: str, kind: str, label: str, run_id: str) -> None:
@@ -69,8 +70,9 @@ class StepEvents:
         """Send what is waiting, for no longer than `timeout`, and end the thread."""
         if self._thread is None:
             return
+        self._closing.set()
         with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(_STOP)
+            self._queue.put_nowait(_STOP)  # only wakes a thread that waits for events
         self._thread.join(timeout)
 
     def _put(self, event: str, **fields: Any) -> None:
@@ -88,28 +90,27 @@ class StepEvents:
                 self._thread.start()
 
     def _run(self) -> None:
-        while True:
+        while not self._closing.is_set():
             try:
                 self._send_all()
-                return
-            except (
-                Exception
-            ) as error:  # a broker's library raises what it likes; none of it may end the thread
+            except Exception as error:  # a broker's library raises what it likes; none of it may end the thread
                 log.warning("step events are not sent", error=repr(error))
-            time.sleep(PAUSE_SECONDS)
-            with contextlib.suppress(queue.Empty):
-                while self._queue.get_nowait() is not _STOP:
-                    self.dropped += 1
-                return
+                self._closing.wait(PAUSE_SECONDS)
+                self._forget()
+
+    def _forget(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._queue.get_nowait()
+                self.dropped += 1
 
     def _send_all(self) -> None:
         options = {"socket_connect_timeout": 1, "socket_timeout": 5, "socket_keepalive": True}
-        with Connection(
-            self._app.conf.broker_url, transport_options=options, connect_timeout=1
-        ) as connection:
+        with Connection(self._app.conf.broker_url, transport_options=options, connect_timeout=1) as connection:
             dispatcher = self._app.events.Dispatcher(
                 connection, hostname=self._hostname, buffer_while_offline=False
             )
-            while (item := self._queue.get()) is not _STOP:
-                event, at, fields = item
-                dispatcher.send(event, timestamp=at, **fields)
+            while not (self._closing.is_set() and self._queue.empty()):
+                event, at, fields = self._queue.get()
+                if event:
+                    dispatcher.send(event, timestamp=at, **fields)

@@ -54,7 +54,12 @@ def test_it_drops_events_instead_of_waiting_for_a_hung_broker() -> None:
         for number in range(QUEUE_SIZE):
             events.started(f"step_{number}", "delegate", "x", "run_1")
         assert events.dropped > 0
+        began = time.monotonic()
         events.close(timeout=0.1)
+        assert time.monotonic() - began < 2
+    assert events._thread is not None
+    events._thread.join(15)  # the socket is closed now, so it notices and ends
+    assert not events._thread.is_alive()
 
 
 def test_it_starts_nothing_when_disabled() -> None:
