@@ -1,6 +1,7 @@
 """Claude through the Messages API (`POST /v1/messages`; protocol: platform.claude.com/docs/en/api/messages).
 
-JSON output uses the API's own mode (`output_config.format`) where the schema is closed, a forced tool
+Temperature and top_p are never sent: the API version the SDK speaks (2026-10-21) answers 400 to them, for
+every model. JSON output uses the API's own mode (`output_config.format`) where the schema is closed, a forced tool
 where the model still allows one, and the prompt otherwise. Thinking blocks go back only to the model
 that made them, and only with the very turn they belong to.
 """
@@ -54,11 +55,7 @@ def build(request: ModelRequest, capabilities: Capabilities, mode: _SchemaMode) 
         "model": request.model,
         "max_tokens": min(request.max_tokens, capabilities.max_output),
         "messages": _messages(request),
-        **translate.sampling(request, capabilities),
     }
-    if "temperature" in params:
-        params["temperature"] = min(params["temperature"], 1.0)
-        params.pop("top_p", None)  # newer models take one of the two
     if system := translate.instructions(request, schema_in_prompt=mode == "prompt"):
         params["system"] = system
     if request.stop:

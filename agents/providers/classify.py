@@ -7,6 +7,7 @@ tests/fakes. All three SDKs speak HTTP through httpx2, so its exceptions decide 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -145,7 +146,7 @@ def from_status(
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds the vendor asks us to wait: `retry-after-ms`, or `Retry-After` as seconds or date.
 
-    A date is read against the answer's own `Date`, so that our clock need not be right.
+    A date is read against the answer's own `Date` where there is one: our clock need not be right.
     """
     milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
     try:
@@ -156,9 +157,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value.strip().replace(".", "", 1).isdigit():
             return float(value)
         until = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(headers["date"])
+        now = parsedate_to_datetime(headers["date"]) if "date" in headers else datetime.now(UTC)
         return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError):
         return None
 
 

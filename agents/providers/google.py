@@ -5,11 +5,13 @@ connection after 1 to 10 s (own httpx2 client); it would run tools by itself (au
 off) and send further requests to continue a reply (automatic continuation off).
 """
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextvars import ContextVar
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
+import httpx2
 from google import genai
 from google.genai import types as gemini
 
@@ -33,6 +35,7 @@ class GoogleProvider(SdkProvider):
     def __init__(self, credential: Credential, capabilities: Callable[[str], Capabilities]) -> None:
         super().__init__(credential, capabilities)
         self._http = open_client()
+        self._http.event_hooks = {"response": [_hold]}
         self._client = genai.Client(  # kept: a dropped Client closes its sockets
             vertexai=False,
             api_key=credential.api_key,
@@ -57,28 +60,45 @@ class GoogleProvider(SdkProvider):
         await self._http.aclose()
         self._client.close()
 
-    async def _send(self, params: dict[str, Any]) -> Any:
+    async def _send(self, params: dict[str, Any]) -> gemini.GenerateContentResponse:
+        _held.set([])
         return await self._client.aio.models.generate_content(**params)
 
-    async def _open(self, params: dict[str, Any]) -> Any:
-        # The SDK would send the request with the first event only: start it, so that failures to
-        # connect are told from cut streams.
-        events = cast(
-            AsyncGenerator[Any, None], await self._client.aio.models.generate_content_stream(**params)
-        )
-        try:
-            first = [await anext(events)]
-        except StopAsyncIteration:
-            first = []
-        return aclosing(_chain(first, events))
+    async def _open(self, params: dict[str, Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        held: list[httpx2.Response] = []
+        _held.set(held)
+        events = await self._client.aio.models.generate_content_stream(**params)
+        # The SDK sends the request with the first event only: ask for that one now, so that a failure
+        # to connect is told from a cut stream.
+        first = await anext(events, None)
+        return _closing(first, events, held)
 
 
-async def _chain(first: list[Any], rest: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    async with aclosing(rest):
-        for event in first:
-            yield event
+async def _hold(response: httpx2.Response) -> None:
+    _held.get().append(response)
+
+
+# The responses of the call being made. Only by holding them can a stream be closed: the SDK's generators
+# form a cycle, and their socket would stay open until the garbage collector comes by.
+_held: ContextVar[list[httpx2.Response]] = ContextVar("held")
+
+
+@asynccontextmanager
+async def _closing(
+    first: Any | None, rest: AsyncIterator[Any], held: list[httpx2.Response]
+) -> AsyncGenerator[AsyncIterator[Any], None]:
+    async def events() -> AsyncGenerator[Any, None]:
+        if first is not None:
+            yield first
         async for event in rest:
             yield event
+
+    try:
+        async with aclosing(events()) as chained:
+            yield chained
+    finally:
+        for response in held:
+            await response.aclose()
 
 
 def build(request: ModelRequest, capabilities: Capabilities) -> gemini.GenerateContentConfig:

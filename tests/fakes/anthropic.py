@@ -33,7 +33,7 @@ class AnthropicWire:
     id_header = "request-id"
 
     def api_key(self, headers: dict[str, str]) -> str:
-        return headers.get("x-api-key", "")
+        return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
     def parse(self, path: str, body: dict[str, Any]) -> Ask:
         _check(body)
@@ -111,10 +111,10 @@ def _check(body: dict[str, Any]) -> None:
         raise BadRequest("max_tokens: Field required")
     if not body.get("messages"):
         raise BadRequest("messages: at least one message is required")
-    new = body["model"].endswith("-5-5")
-    if new and any(name in body for name in _SAMPLING):
-        raise BadRequest("sampling parameters are not supported by this model")
-    if new and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+    for name in _SAMPLING:
+        if name in body:
+            raise BadRequest(f"{name}: Extra inputs are not permitted")
+    if body["model"].endswith("-5-5") and body.get("tool_choice", {}).get("type") in ("any", "tool"):
         raise BadRequest("tool_choice: forcing a tool is not supported by this model")
     calls: set[str] = set()
     for message in body["messages"]:

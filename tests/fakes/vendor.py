@@ -19,6 +19,7 @@ from .vendor_script import Fault, Reply, Step
 
 JSON = {"content-type": "application/json"}
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
+HALF = "half of a good answer, then a little more of it, and then the other half, which never comes, whatever happens"
 HTML = b"<!doctype html><title>502</title><h1>Bad gateway</h1>"
 
 
@@ -170,7 +171,9 @@ class Vendor:
         self, exchange: Exchange, wire: Wire, ask: Ask, reply: Reply, headers: dict[str, str], call: Call
     ) -> None:
         delay = self.latency if reply.first_byte is None else reply.first_byte
-        if delay and await _gone_within(exchange, delay):
+        if delay:
+            await asyncio.sleep(delay)  # cheaper than a wait that a departure would end
+        if exchange.gone.is_set():
             return
         call.status = 200
         if ask.stream:
@@ -193,8 +196,8 @@ class Vendor:
     ) -> None:
         if fault.first_byte and await _gone_within(exchange, fault.first_byte):
             return
-        call.status = fault.status if fault.kind == "status" else 200
-        good = Reply(text="half of a good answer, and the other half of it")
+        call.status = {"status": fault.status, "reset": 0, "silence": 0}.get(fault.kind, 200)
+        good = Reply(text=HALF)
         whole = wire.whole(ask, good) if ask.body else {}
         events = wire.events(ask, good) if ask.body and ask.stream else []
         match fault.kind:

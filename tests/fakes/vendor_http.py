@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 import httptools
@@ -67,20 +68,29 @@ Handler = Callable[[Exchange], Awaitable[None]]
 class Connection(asyncio.Protocol):
     """One client connection, kept alive; requests are answered one after the other."""
 
-    def __init__(self, handle: Handler, tasks: set[asyncio.Task[None]]) -> None:
+    def __init__(
+        self, handle: Handler, tasks: set[asyncio.Task[None]], connections: "set[Connection]"
+    ) -> None:
         self._handle = handle
         self._tasks = tasks
+        self._connections = connections
+        self.lost = asyncio.Event()
         self._parser = httptools.HttpRequestParser(self)
         self._exchange: Exchange | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._tasks_of_mine: list[Exchange] = []
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
+        self._connections.add(self)
+        self._open: list[Exchange] = []
 
     def connection_lost(self, error: Exception | None) -> None:
-        for exchange in self._tasks_of_mine:
+        for exchange in self._open:
             exchange.gone.set()
+        self._connections.discard(self)
+        self.lost.set()
+
+    def abort(self) -> None:
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -107,7 +117,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         assert self._exchange
         self._exchange.method = self._parser.get_method().decode()
-        self._tasks_of_mine.append(self._exchange)
+        self._open.append(self._exchange)
         task = asyncio.get_running_loop().create_task(self._serve(self._exchange))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -119,7 +129,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             raise
         finally:
-            self._tasks_of_mine.remove(exchange)
+            self._open.remove(exchange)
 
 
 class HttpServer:
@@ -143,9 +153,8 @@ class HttpServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in list(self._connections):
-            connection._transport.abort()
-        while self._connections:  # an abort takes effect a turn of the loop later
-            await asyncio.sleep(0)
+            connection.abort()
+            await connection.lost.wait()  # an abort takes effect a turn of the loop later
         await self._server.wait_closed()
 
     @property
@@ -153,16 +162,7 @@ class HttpServer:
         return f"http://127.0.0.1:{self.port}"
 
     def _connect(self) -> Connection:
-        connection = Connection(self._handle, self._tasks)
-        self._connections.add(connection)
-        lost = connection.connection_lost
-
-        def forget(error: Exception | None) -> None:
-            lost(error)
-            self._connections.discard(connection)
-
-        connection.connection_lost = forget  # type: ignore[method-assign]
-        return connection
+        return Connection(self._handle, self._tasks, self._connections)
 
 
 def unused_url() -> str:
