@@ -60,12 +60,12 @@ def give_the_worker_a_broker(conf: Any, **_: Any) -> None:
 
 
 @worker_init.connect
-def start_the_engine(**_: Any) -> None:
+def start_the_engine(sender: Any, **_: Any) -> None:
     """Start the worker's event loop; before the first connection, since it needs no broker."""
     from tasks.worker import runtime
 
     tether.tie_forks()
-    runtime.start()
+    runtime.start(hostname=sender.hostname)
 
 
 @worker_shutting_down.connect

@@ -93,7 +93,9 @@ class StepEvents:
         while not self._closing.is_set():
             try:
                 self._send_all()
-            except Exception as error:  # a broker's library raises what it likes; none of it may end the thread
+            except (
+                Exception
+            ) as error:  # a broker's library raises what it likes; none of it may end the thread
                 log.warning("step events are not sent", error=repr(error))
                 self._closing.wait(PAUSE_SECONDS)
                 self._forget()
@@ -106,7 +108,9 @@ class StepEvents:
 
     def _send_all(self) -> None:
         options = {"socket_connect_timeout": 1, "socket_timeout": 5, "socket_keepalive": True}
-        with Connection(self._app.conf.broker_url, transport_options=options, connect_timeout=1) as connection:
+        with Connection(
+            self._app.conf.broker_url, transport_options=options, connect_timeout=1
+        ) as connection:
             dispatcher = self._app.events.Dispatcher(
                 connection, hostname=self._hostname, buffer_while_offline=False
             )

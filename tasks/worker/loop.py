@@ -14,6 +14,7 @@ from tasks.engine import crash
 from tasks.store.claim import Claimed
 
 from .execution import Execution, Notify
+from .flower import StepEvents
 from .incarnation import Incarnation
 from .persist import OUTAGE
 
@@ -25,12 +26,15 @@ CLAIM_BATCH = 32
 class StepLoop:
     """Holds up to `slots` steps. `wake()` may be called from any thread."""
 
-    def __init__(self, gateway: ModelGateway, notify: Notify, *, slots: int, poll_seconds: float) -> None:
+    def __init__(
+        self, gateway: ModelGateway, notify: Notify, shown: StepEvents, *, slots: int, poll_seconds: float
+    ) -> None:
         self.slots = slots
         self.claiming = True
         self.stale_writes = 0
         self._gateway = gateway
         self._notify = notify
+        self._shown = shown
         self._poll = poll_seconds
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -92,6 +96,7 @@ class StepLoop:
         began = time.monotonic()
         following: Sequence[str] = ()
         outcome = "aborted"
+        self._shown.started(work.id, work.kind, work.label, work.run_id)
         try:
             with bound_contextvars(
                 run_id=work.run_id, step_id=work.id, request_id=execution.claimed.request_id or None
@@ -106,9 +111,12 @@ class StepLoop:
             if outcome == "stale":
                 self.stale_writes += 1
                 metrics.stale_write()
-            metrics.step_finished(
-                work.kind, outcome, time.monotonic() - began, execution.claimed.queued_seconds
-            )
+            seconds = time.monotonic() - began
+            metrics.step_finished(work.kind, outcome, seconds, execution.claimed.queued_seconds)
+            if outcome == "succeeded":
+                self._shown.succeeded(work.id, seconds, work.label)
+            else:
+                self._shown.failed(work.id, outcome)
             metrics.steps_in_flight(len(self._running))
             if not self._running:
                 self._idle.set()

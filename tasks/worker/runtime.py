@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 
 import structlog
+from celery import current_app
 from django.conf import settings
 from django.db import connection as django_connection
 from django.db import connections
@@ -25,6 +26,7 @@ from agents.selectors import load_catalogue
 from tasks.notices import publish_notice
 from tasks.store.pool import make_pool
 
+from .flower import StepEvents
 from .heartbeat import renew_forever, watch_forever
 from .incarnation import Incarnation
 from .loop import StepLoop
@@ -60,7 +62,8 @@ class LiveCatalogue:
 class Runtime:
     """Everything that lives on the worker's event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, hostname: str) -> None:
+        self.hostname = hostname
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
         self._ready = threading.Event()
         self._over = threading.Event()
@@ -112,7 +115,10 @@ class Runtime:
         )
         await gateway.start()
         poll = min(settings.MESH_SWEEP_SECONDS, LONGEST_POLL)
-        self._steps = StepLoop(gateway, publish_notice, slots=settings.MESH_WORKER_STEPS, poll_seconds=poll)
+        shown = StepEvents(current_app._get_current_object(), self.hostname, settings.MESH_FLOWER_EVENTS)
+        self._steps = StepLoop(
+            gateway, publish_notice, shown, slots=settings.MESH_WORKER_STEPS, poll_seconds=poll
+        )
         refreshing = self._loop.create_task(_refresh_forever(catalogue))
         try:
             while not self._stop.is_set():
@@ -169,6 +175,7 @@ def _prepare() -> None:
             registry.load(kind)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # the default collects hundreds of times a second under load
 
 
 async def _refresh_forever(catalogue: LiveCatalogue) -> None:
@@ -200,11 +207,11 @@ def _conninfo() -> str:
 _runtime: Runtime | None = None
 
 
-def start() -> None:
-    """Start this process's engine; once."""
+def start(hostname: str = "") -> None:
+    """Start this process's engine; once. `hostname` is the Celery worker's name, for Flower."""
     global _runtime
     if _runtime is None:
-        _runtime = Runtime()
+        _runtime = Runtime(hostname)
         _runtime.start()
 
 
