@@ -61,6 +61,7 @@ def cancel_run(*, run_id: str, reason: str = "") -> bool:
     """End a run at once; False when it had ended already. Calls in flight are aborted within a second."""
     detail = reason or "Cancelled by request."
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.HOLD_RUN, {"run": run_id})
         cursor.execute(
             sql.END_RUN,
             {

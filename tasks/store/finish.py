@@ -20,6 +20,8 @@ from .journal import settlement
 from .pool import Connection, pipelined
 
 TERMINAL = ("succeeded", "failed", "cancelled")
+# While the run waits for these its clock stands; providers and rate limits are waited for on the run's time.
+CLOCK_STOPPING = ("budget", "approval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ class FinishStore:
             slots = 0 if rows[0]["crowded"] else free_slots
             plan = self._plan(end, run, rows, slots)
             events = _events(end, ours, plan)
+            finishing = await connection.execute(
+                sql.FINISH_STEP, {**self._finish_parameters(end, run, plan, events), **urgency}
+            )
             if plan.rows:
                 await connection.execute(
                     sql.INSERT_STEPS,
@@ -126,9 +131,6 @@ class FinishStore:
                 )
             if end.memories:
                 await connection.execute(sql.REMEMBER, self._memory(end, run, ours))
-            finishing = await connection.execute(
-                sql.FINISH_STEP, {**self._finish_parameters(end, run, plan, events), **urgency}
-            )
             crash.point(crash.FINISH_BEFORE_COMMIT)
             changed = await finishing.fetchone()
             if changed is None or changed[0] != 1:
@@ -208,10 +210,13 @@ class FinishStore:
             for step, view in zip(new, added, strict=True)
         ]
         if not going_on and not any(step.state in ("ready", "running") for step in steps):
-            waiting = [step for step in steps if step.unfinished]
-            if not waiting:
+            reasons = [step.wait_reason for step in steps if step.state in ("waiting", "waiting_human")]
+            if not reasons:
                 return _Plan("failed", error=Fail("stalled", "The plan has no next step."))
-            plan.run_state, plan.wait_reason = "waiting", waiting[0].wait_reason or "provider"
+            plan.run_state = "waiting"
+            plan.wait_reason = min(
+                reasons, key=CLOCK_STOPPING.__contains__
+            )  # any other keeps the clock going
         return plan
 
     def _memory(self, end: StepEnd, run: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,6 +274,7 @@ class FinishStore:
             "run_error_code": plan.error.code[:40] if plan.error else "",
             "run_error_detail": plan.error.detail[:1000] if plan.error else "",
             "terminal": plan.run_state in TERMINAL,
+            "stop_clock": plan.wait_reason in CLOCK_STOPPING,
             "promotions": Jsonb(plan.promotions),
         }
 

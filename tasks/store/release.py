@@ -9,11 +9,8 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
 from . import sql
-from .finish import TERMINAL
+from .finish import CLOCK_STOPPING, TERMINAL
 from .pool import Connection, pipelined
-
-# While the run waits for these its clock stands; providers and rate limits are waited for on the run's time.
-CLOCK_STOPPING = ("budget", "approval")
 
 
 @dataclass(frozen=True, slots=True)

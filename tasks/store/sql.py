@@ -1,4 +1,8 @@
-"""The statements of the hot path."""
+"""The statements of the hot path.
+
+Those that run under a run's lock take the time of the statement, not of the transaction: a transaction that
+waited for the lock began before the one it waited for, and a child would start before its parent ended.
+"""
 
 PRIORITY_SECONDS = 30  # what one priority point is worth in waiting time
 
@@ -69,17 +73,27 @@ WHERE s.run_id = %(run)s AND s.kind = 'delegate' AND s.state IN ('succeeded', 'f
 ORDER BY s.round, s.id
 """
 
-# First half of every journal write: the run's lock, its next event numbers, and the money that is left.
+# First half of every journal write: the run's lock, its next event numbers, and the money that is left. A run
+# that waited goes on with this call.
 LOCK_RUN_FOR_CALL = """
-UPDATE tasks_run r
-SET event_seq = event_seq + %(events)s, model_calls = model_calls + 1, state = 'running', wait_reason = '',
-    updated_at = now()
-FROM networks_network n
-WHERE r.id = %(run)s AND n.id = r.network_id AND r.state IN ('running', 'waiting')
-RETURNING r.cost, n.budget,
+WITH before AS (
+    SELECT id, (state = 'waiting')::int AS waited FROM tasks_run
+    WHERE id = %(run)s AND state IN ('running', 'waiting') FOR UPDATE
+), run AS (
+    UPDATE tasks_run r
+    SET event_seq = r.event_seq + before.waited + %(events)s, model_calls = r.model_calls + 1,
+        state = 'running', wait_reason = '', updated_at = statement_timestamp()
+    FROM before WHERE r.id = before.id
+    RETURNING r.id, r.network_id, r.cost, r.event_seq, before.waited
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT id, event_seq - %(events)s, 'run.resumed', NULL, '{}', statement_timestamp() FROM run WHERE waited = 1
+)
+SELECT run.cost, n.budget,
     CASE WHEN n.budget IS NULL THEN 0
-         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = r.id AND c.state = 'started')
+         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = run.id AND c.state = 'started')
     END AS reserved
+FROM run JOIN networks_network n ON n.id = run.network_id
 """
 
 BEGIN_CALL = """
@@ -94,14 +108,14 @@ WITH step AS (
         output_tokens, cached_tokens, reserved, cost, provider_request_id, started_at)
     SELECT %(call)s, %(project)s, %(network)s, %(agent)s, %(run)s, id, %(turn)s, %(try)s,
         %(pass)s, %(owner)s, 'started', %(provider)s, %(model)s, %(requested)s, '', '', 0,
-        0, 0, %(reserved)s, 0, '', now()
+        0, 0, %(reserved)s, 0, '', statement_timestamp()
     FROM step
 ), request AS (
     INSERT INTO agents_modelcallbody (call_id, request)
     SELECT %(call)s, %(request)s FROM step WHERE %(request)s::jsonb IS NOT NULL
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT %(run)s, r.event_seq - %(events)s + e.n, e.value->>'type', %(step)s, e.value->'payload', now()
+    SELECT %(run)s, r.event_seq - %(events)s + e.n, e.value->>'type', %(step)s, e.value->'payload', statement_timestamp()
     FROM step, tasks_run r, jsonb_array_elements(%(event_rows)s) WITH ORDINALITY AS e(value, n)
     WHERE r.id = %(run)s
 )
@@ -123,7 +137,7 @@ WITH before AS (
         input_tokens = %(input_tokens)s, output_tokens = %(output_tokens)s, cached_tokens = %(cached_tokens)s,
         cost = %(cost)s, reserved = 0, latency_ms = %(latency)s, first_token_ms = %(first_token)s,
         provider_request_id = %(request_id)s, model = coalesce(nullif(%(model)s, ''), c.model),
-        finished_at = now()
+        finished_at = statement_timestamp()
     FROM before WHERE c.id = before.id
 ), body AS (
     INSERT INTO agents_modelcallbody (call_id, reply)
@@ -141,9 +155,13 @@ RETURNING r.id
 SETTLE_FREE_CALL = """
 UPDATE agents_modelcall
 SET state = %(state)s, failure = %(failure)s, message = %(message)s, http_status = %(status)s, reserved = 0,
-    latency_ms = %(latency)s, provider_request_id = %(request_id)s, finished_at = now()
+    latency_ms = %(latency)s, provider_request_id = %(request_id)s, finished_at = statement_timestamp()
 WHERE id = %(call)s AND state = 'started'
 """
+
+# By itself before a statement that changes the run's steps: one that waits for the lock does not see the steps
+# that were added meanwhile.
+HOLD_RUN = "SELECT 1 FROM tasks_run WHERE id = %(run)s FOR UPDATE"
 
 LOCK_RUN = """
 SELECT state, event_seq, max_iterations, max_parallel_steps, priority, project_id, network_id, planner,
@@ -167,7 +185,7 @@ FROM tasks_step WHERE run_id = %(run)s ORDER BY id
 FINISH_STEP = """
 WITH step AS (
     UPDATE tasks_step
-    SET state = %(state)s, owner = '', wait_reason = '', run_after = NULL, finished_at = now(),
+    SET state = %(state)s, owner = '', wait_reason = '', run_after = NULL, finished_at = statement_timestamp(),
         error_code = %(error_code)s, error_detail = %(error_detail)s, fence = fence + %(bump)s
     WHERE id = %(step)s AND fence = %(fence)s AND state = ANY(%(from_states)s)
     RETURNING id, claimed_at
@@ -175,11 +193,12 @@ WITH step AS (
     UPDATE tasks_stepbody b SET output = %(output)s FROM step WHERE b.step_id = step.id
 ), attempt AS (
     INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
-    SELECT id, %(fence)s, %(worker)s, %(outcome)s, left(%(error_detail)s, 500), coalesce(claimed_at, now()), now()
+    SELECT id, %(fence)s, %(worker)s, %(outcome)s, left(%(error_detail)s, 500),
+        coalesce(claimed_at, statement_timestamp()), statement_timestamp()
     FROM step ON CONFLICT DO NOTHING
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', now()
+    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', statement_timestamp()
     FROM step, jsonb_array_elements(%(event_rows)s) AS e
 ), result AS (
     UPDATE tasks_runbody b SET output = %(run_output)s FROM step
@@ -188,20 +207,21 @@ WITH step AS (
     UPDATE tasks_run r
     SET event_seq = %(event_seq)s, state = %(run_state)s, wait_reason = %(wait_reason)s,
         iterations = coalesce(%(iterations)s, r.iterations), error_code = %(run_error_code)s,
-        error_detail = %(run_error_detail)s, updated_at = now(),
-        finished_at = CASE WHEN %(terminal)s THEN now() END
+        error_detail = %(run_error_detail)s, updated_at = statement_timestamp(),
+        clock_stopped_at = CASE WHEN %(stop_clock)s THEN statement_timestamp() ELSE r.clock_stopped_at END,
+        finished_at = CASE WHEN %(terminal)s THEN statement_timestamp() END
     FROM step WHERE r.id = %(run)s
 ), others AS (
     UPDATE tasks_step t
-    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = now(), wait_reason = ''
+    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = statement_timestamp(), wait_reason = ''
     FROM step WHERE %(terminal)s AND t.run_id = %(run)s AND t.id <> step.id
       AND t.state IN ('pending', 'ready', 'running', 'waiting', 'waiting_human')
 ), promoted AS (
     UPDATE tasks_step t
-    SET state = p->>'state', owner = p->>'owner', fence = t.fence + (p->>'claim')::int, ready_at = now(),
-        rank = now() - make_interval(secs => %(priority_seconds)s),
-        claimed_at = CASE WHEN p->>'claim' = '1' THEN now() END,
-        started_at = CASE WHEN p->>'claim' = '1' THEN now() END
+    SET state = p->>'state', owner = p->>'owner', fence = t.fence + (p->>'claim')::int, ready_at = statement_timestamp(),
+        rank = statement_timestamp() - make_interval(secs => %(priority_seconds)s),
+        claimed_at = CASE WHEN p->>'claim' = '1' THEN statement_timestamp() END,
+        started_at = CASE WHEN p->>'claim' = '1' THEN statement_timestamp() END
     FROM step, jsonb_array_elements(%(promotions)s) AS p
     WHERE t.id = p->>'id' AND t.state = 'pending'
 )
@@ -218,10 +238,10 @@ WITH rows AS (
         created_at, ready_at, claimed_at, started_at)
     SELECT id, %(run)s, %(project)s, key, kind, %(version)s, label, agent_id, round, required,
         ARRAY(SELECT jsonb_array_elements_text(parents)), state, '',
-        now() - make_interval(secs => %(priority_seconds)s), owner, fence, 0, 0, 0,
-        now() + make_interval(secs => seconds), '', '', now(),
-        CASE WHEN state <> 'pending' THEN now() END, CASE WHEN fence > 0 THEN now() END,
-        CASE WHEN fence > 0 THEN now() END
+        statement_timestamp() - make_interval(secs => %(priority_seconds)s), owner, fence, 0, 0, 0,
+        statement_timestamp() + make_interval(secs => seconds), '', '', statement_timestamp(),
+        CASE WHEN state <> 'pending' THEN statement_timestamp() END, CASE WHEN fence > 0 THEN statement_timestamp() END,
+        CASE WHEN fence > 0 THEN statement_timestamp() END
     FROM rows
 )
 INSERT INTO tasks_stepbody (step_id, input) SELECT id, input FROM rows
@@ -232,7 +252,7 @@ INSERT INTO memory_memoryitem (id, project_id, network_id, type, content, confid
     source_agent_id, source_run_id, source_step_id, source_key_id, trusted, write_key, version,
     created_at, updated_at)
 SELECT r.id, %(project)s, %(network)s, r.type, r.content, r.confidence, '{}', 'agent',
-    %(agent)s, %(run)s, %(step)s, '', true, r.write_key, 1, now(), now()
+    %(agent)s, %(run)s, %(step)s, '', true, r.write_key, 1, statement_timestamp(), statement_timestamp()
 FROM jsonb_to_recordset(%(rows)s) AS r(id text, type text, content text, confidence float, write_key text)
 ON CONFLICT (write_key) DO NOTHING
 """
@@ -242,21 +262,23 @@ RELEASE_STEP = """
 WITH step AS (
     UPDATE tasks_step
     SET state = %(state)s::text, owner = '', releases = releases + 1, wait_reason = %(reason)s,
-        run_after = CASE WHEN %(state)s = 'waiting' THEN now() + make_interval(secs => %(seconds)s) END,
-        ready_at = CASE WHEN %(state)s = 'ready' THEN now() ELSE ready_at END
+        run_after = CASE WHEN %(state)s = 'waiting' THEN statement_timestamp() + make_interval(secs => %(seconds)s) END,
+        ready_at = CASE WHEN %(state)s = 'ready' THEN statement_timestamp() ELSE ready_at END
     WHERE id = %(step)s AND fence = %(fence)s AND state = 'running'
     RETURNING id, claimed_at
 ), attempt AS (
     INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
-    SELECT id, %(fence)s, %(worker)s, 'released', %(detail)s, claimed_at, now() FROM step ON CONFLICT DO NOTHING
+    SELECT id, %(fence)s, %(worker)s, 'released', %(detail)s, claimed_at, statement_timestamp()
+    FROM step ON CONFLICT DO NOTHING
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', now()
+    SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', statement_timestamp()
     FROM step, jsonb_array_elements(%(event_rows)s) AS e
 ), run AS (
     UPDATE tasks_run r
-    SET event_seq = %(event_seq)s, state = %(run_state)s, wait_reason = %(wait_reason)s, updated_at = now(),
-        clock_stopped_at = CASE WHEN %(stop_clock)s THEN coalesce(r.clock_stopped_at, now()) ELSE r.clock_stopped_at END
+    SET event_seq = %(event_seq)s, state = %(run_state)s, wait_reason = %(wait_reason)s, updated_at = statement_timestamp(),
+        clock_stopped_at = CASE WHEN %(stop_clock)s THEN coalesce(r.clock_stopped_at, statement_timestamp())
+                                ELSE r.clock_stopped_at END
     FROM step WHERE r.id = %(run)s
 )
 SELECT count(*) FROM step
@@ -274,18 +296,18 @@ END_RUN = """
 WITH run AS (
     UPDATE tasks_run
     SET state = %(state)s, wait_reason = '', error_code = %(code)s, error_detail = %(detail)s,
-        event_seq = event_seq + 1, finished_at = now(), updated_at = now()
+        event_seq = event_seq + 1, finished_at = statement_timestamp(), updated_at = statement_timestamp()
     WHERE id = %(run)s AND state NOT IN ('succeeded', 'failed', 'cancelled')
-    RETURNING id, event_seq, planner, extract(epoch FROM now() - started_at)::float AS age
+    RETURNING id, event_seq, planner, extract(epoch FROM statement_timestamp() - started_at)::float AS age
 ), steps AS (
     UPDATE tasks_step t
-    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = now(), wait_reason = '',
+    SET state = 'cancelled', owner = '', fence = t.fence + 1, finished_at = statement_timestamp(), wait_reason = '',
         error_code = %(code)s
     FROM run WHERE t.run_id = run.id
       AND t.state IN ('pending', 'ready', 'running', 'waiting', 'waiting_human')
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT id, event_seq, %(event)s, NULL, %(payload)s, now() FROM run
+    SELECT id, event_seq, %(event)s, NULL, %(payload)s, statement_timestamp() FROM run
 )
 SELECT planner, age FROM run
 """
@@ -310,7 +332,7 @@ SELECT s.id, s.run_id, s.owner
 FROM tasks_step s LEFT JOIN tasks_worker w ON w.id = s.owner
 WHERE s.state = 'running' AND (
     (w.id IS NULL AND s.claimed_at < now() - make_interval(secs => %(ttl)s))
-    OR (w.lease_until < now() AND pg_postmaster_start_time() + make_interval(secs => %(ttl)s) < now()
+    OR (w.lease_until < now() AND w.id <> %(owner)s AND pg_postmaster_start_time() + make_interval(secs => %(ttl)s) < now()
         AND %(settled)s)
     OR (w.slot = %(slot)s AND w.id <> %(owner)s AND %(slot_held)s)
     OR (w.id = %(owner)s AND s.claimed_at < now() - make_interval(secs => %(ttl)s) AND s.id <> ALL(%(held)s))
@@ -327,21 +349,21 @@ WHERE w.id <> %(owner)s AND NOT EXISTS (SELECT 1 FROM tasks_step s WHERE s.owner
 RECOVER_STEP = """
 WITH step AS (
     UPDATE tasks_step
-    SET state = 'ready', owner = '', crashes = crashes + 1, ready_at = now()
+    SET state = 'ready', owner = '', crashes = crashes + 1, ready_at = statement_timestamp()
     WHERE id = %(step)s AND state = 'running' AND owner = %(owner)s
     RETURNING id, run_id, fence, crashes, claimed_at, key, kind
 ), run AS (
-    UPDATE tasks_run SET event_seq = event_seq + 1, updated_at = now()
+    UPDATE tasks_run SET event_seq = event_seq + 1, updated_at = statement_timestamp()
     FROM step WHERE tasks_run.id = step.run_id RETURNING event_seq
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
     SELECT step.run_id, run.event_seq, 'step.retried', step.id,
            jsonb_build_object('reason', 'lease_lost', 'crashes', step.crashes, 'key', step.key, 'kind', step.kind),
-           now() FROM step, run
+           statement_timestamp() FROM step, run
 ), attempt AS (
     INSERT INTO tasks_attempt (step_id, fence, worker, outcome, detail, started_at, finished_at)
-    SELECT id, fence, %(owner)s, 'lease_lost', '', coalesce(claimed_at, now()), now() FROM step
-    ON CONFLICT DO NOTHING
+    SELECT id, fence, %(owner)s, 'lease_lost', '', coalesce(claimed_at, statement_timestamp()), statement_timestamp()
+    FROM step ON CONFLICT DO NOTHING
 )
 SELECT kind FROM step
 """
@@ -350,7 +372,7 @@ SELECT kind FROM step
 CLOSE_LOST_CALLS = """
 WITH lost AS (
     UPDATE agents_modelcall c
-    SET state = 'unknown', cost = reserved, reserved = 0, finished_at = now(),
+    SET state = 'unknown', cost = reserved, reserved = 0, finished_at = statement_timestamp(),
         message = 'The worker was lost before a reply was recorded.'
     WHERE c.run_id = %(run)s AND c.state = 'started' AND c.owner = %(owner)s
     RETURNING cost
@@ -387,17 +409,28 @@ LIMIT 100
 """
 
 RESUME_FUNDED = """
-WITH run AS (
-    UPDATE tasks_run
-    SET state = 'running', wait_reason = '', updated_at = now(),
-        deadline_at = deadline_at + (now() - coalesce(clock_stopped_at, now())), clock_stopped_at = NULL
-    WHERE id = %(run)s AND state IN ('running', 'waiting')
-    RETURNING id, now() - coalesce(clock_stopped_at, now()) AS stood
+WITH before AS (
+    SELECT id, (state = 'waiting')::int AS waited,
+           statement_timestamp() - coalesce(clock_stopped_at, statement_timestamp()) AS stood
+    FROM tasks_run WHERE id = %(run)s AND state IN ('running', 'waiting') FOR UPDATE
+), run AS (
+    UPDATE tasks_run r
+    SET state = 'running', wait_reason = '', event_seq = r.event_seq + before.waited,
+        updated_at = statement_timestamp(), deadline_at = r.deadline_at + before.stood, clock_stopped_at = NULL
+    FROM before WHERE r.id = before.id
+    RETURNING r.id, r.event_seq, before.waited, before.stood
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT id, event_seq, 'run.resumed', NULL, '{}', statement_timestamp() FROM run WHERE waited = 1
+), clocks AS (
+    UPDATE tasks_step s SET deadline_at = s.deadline_at + run.stood
+    FROM run WHERE s.run_id = run.id AND s.state IN ('pending', 'ready', 'running', 'waiting')
+      AND s.wait_reason <> 'budget'
 )
 UPDATE tasks_step s
-SET state = 'ready', ready_at = now(), run_after = NULL, wait_reason = ''
+SET state = 'ready', ready_at = statement_timestamp(), run_after = NULL, wait_reason = '',
+    deadline_at = s.deadline_at + run.stood
 FROM run WHERE s.run_id = run.id AND s.state = 'waiting' AND s.wait_reason = 'budget'
-RETURNING s.kind, s.id
 """
 
 OVERDUE_RUNS = """
@@ -414,7 +447,17 @@ ORDER BY s.run_id, s.id LIMIT 100
 """
 
 STALE_CALLS = """
-UPDATE agents_modelcall SET state = 'unknown', cost = reserved, reserved = 0, finished_at = now(),
-    message = 'No reply was recorded.'
-WHERE state = 'started' AND started_at < now() - interval '30 minutes'
+SELECT DISTINCT run_id FROM agents_modelcall
+WHERE state = 'started' AND started_at < now() - interval '30 minutes' LIMIT 500
+"""
+
+CLOSE_STALE_CALLS = """
+WITH stale AS (
+    UPDATE agents_modelcall
+    SET state = 'unknown', cost = reserved, reserved = 0, finished_at = statement_timestamp(),
+        message = 'No reply was recorded.'
+    WHERE run_id IS NOT DISTINCT FROM %(run)s AND state = 'started' AND started_at < now() - interval '30 minutes'
+    RETURNING cost
+)
+UPDATE tasks_run SET cost = cost + (SELECT coalesce(sum(cost), 0) FROM stale) WHERE id = %(run)s
 """

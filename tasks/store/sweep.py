@@ -51,7 +51,7 @@ class SweepStore:
     async def recover(self, orphan: Orphan) -> str | None:
         """Give an orphan back to the queue and return its kind, or end it as poison."""
         async with pipelined(self._pool) as connection:
-            await connection.execute("SELECT 1 FROM tasks_run WHERE id = %s FOR UPDATE", (orphan.run_id,))
+            await connection.execute(sql.HOLD_RUN, {"run": orphan.run_id})
             step = await connection.execute(
                 "SELECT fence, crashes, kind FROM tasks_step WHERE id = %s AND state = 'running' AND owner = %s"
                 " FOR UPDATE",
@@ -112,7 +112,8 @@ class SweepStore:
     async def time_out(self, run_id: str) -> tuple[str, float] | None:
         """Fail a run that is out of time; return (planner, seconds), or None when it had ended already."""
         detail = "The run did not finish within its time."
-        async with self._pool.connection() as connection:
+        async with pipelined(self._pool) as connection:
+            await connection.execute(sql.HOLD_RUN, {"run": run_id})
             cursor = await connection.execute(
                 sql.END_RUN,
                 {
@@ -160,4 +161,9 @@ class SweepStore:
 
     async def close_stale_calls(self) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(sql.STALE_CALLS)
+            cursor = await connection.execute(sql.STALE_CALLS)
+            runs = [row[0] for row in await cursor.fetchall()]
+        for run_id in runs:
+            async with pipelined(self._pool) as connection:
+                await connection.execute(sql.HOLD_RUN, {"run": run_id})
+                await connection.execute(sql.CLOSE_STALE_CALLS, {"run": run_id})
