@@ -84,8 +84,8 @@ def reachable_program(program: Path, parts: list[Path], account: Account | None)
     if account is None or account.can_enter(program):
         return program
     root = Path(os.path.commonpath([part.parent for part in parts]))
-    stamp = hashlib.sha256(f"{program} {program.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    copy = SYSTEM_HOME / "programs" / f"{program.name}-{stamp}"
+    stamp = hashlib.sha256(f"{parts[0]} {parts[0].stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    copy = SYSTEM_HOME / "programs" / f"{parts[0].name}-{stamp}"
     if not copy.exists():
         copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=copy.parent))
