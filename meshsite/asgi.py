@@ -10,7 +10,8 @@ http = get_asgi_application()  # sets Django up: consumers may be imported only 
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
-from meshsite import celery, tether  # noqa: E402, F401 (hints need the Celery application)
+from meshsite import celery, metrics, tether  # noqa: E402, F401 (hints need the Celery application)
 
 tether.tie_forks()
+metrics.serve_web()
 application = ProtocolTypeRouter({"http": http, "websocket": URLRouter([])})

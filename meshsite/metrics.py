@@ -3,7 +3,7 @@
 With `PROMETHEUS_MULTIPROC_DIR` (the supervisor sets it, under `DATA_DIR`) each process writes its numbers
 to files there and one scrape of the web shows them all. The variable must be set before Python starts:
 prometheus_client reads it at import. Without a shared disk, as in compose, `MESH_METRICS_PORT` makes each
-worker answer scrapes itself.
+process answer scrapes itself.
 """
 
 import hmac
@@ -92,6 +92,9 @@ class QueueCollector(Collector):
                         self._rows = cursor.fetchall()
                 except Error:
                     self._rows = None
+                finally:
+                    if not connection.in_atomic_block:  # a test's transaction
+                        connection.close()  # back to the pool: a thread of ours outlives its scrape
                 self._read_at = time.monotonic()
             return self._rows
 
@@ -142,7 +145,12 @@ def forget_dead(directory: Path) -> None:
             mark_process_dead(pid, str(directory))
 
 
-def serve(port: int, host: str = "0.0.0.0") -> Callable[[], None]:  # noqa: S104 (scraped from another container)
+def serve(
+    port: int,
+    host: str = "0.0.0.0",  # noqa: S104 (scraped from another container)
+    *,
+    with_queue: bool = False,
+) -> Callable[[], None]:
     """Answer scrapes of this process on a port of its own, from a daemon thread. Returns how to stop it."""
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -153,7 +161,7 @@ def serve(port: int, host: str = "0.0.0.0") -> Callable[[], None]:  # noqa: S104
             start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer")])
             return [b"A bearer token is needed.\n"]
         start_response("200 OK", [("Content-Type", CONTENT_TYPE_LATEST)])
-        return [render(with_queue=False)]
+        return [render(with_queue=with_queue)]
 
     server = make_server(host, port, application, server_class=_Server, handler_class=_Quiet)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -175,6 +183,15 @@ def adopt_celery() -> None:
 def _serve_worker(**_: Any) -> None:
     if settings.MESH_METRICS_PORT:
         serve(settings.MESH_METRICS_PORT)
+
+
+def serve_web() -> None:
+    """Let a web process answer scrapes beside its site when MESH_METRICS_PORT is set.
+
+    A scraper that finds containers by their addresses asks by number, which DJANGO_ALLOWED_HOSTS refuses.
+    """
+    if settings.MESH_METRICS_PORT:
+        serve(settings.MESH_METRICS_PORT, with_queue=True)
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 QUEUE_SIZE: Final = 2_000
 PAUSE_SECONDS: Final = 5.0  # after a failure; what comes in meanwhile is old news and dropped
-_STOP: Final = ("", 0.0, {})
+_STOP: Final[tuple[str, float, dict[str, Any]]] = ("", 0.0, {})
 
 _Event = tuple[str, float, dict[str, Any]]
 

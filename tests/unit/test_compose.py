@@ -1,0 +1,198 @@
+"""docker-compose.yml, Prometheus and Grafana: valid, and about things that exist in the code."""
+
+import json
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+import agents.metrics  # noqa: F401 (their import registers the metrics)
+import tasks.metrics  # noqa: F401
+from meshsite.metrics import _FAMILIES
+
+ROOT = Path(__file__).resolve().parents[2]
+OPS = ROOT / "ops"
+OURS = {"migrate", "web", "worker", "flower"}
+# Read by the programs in the images, not by our settings.
+THEIRS = re.compile(r"POSTGRES_(USER|DB)|GF_\w+|FORWARDED_ALLOW_IPS")
+KEYWORDS = {
+    "sum", "max", "min", "rate", "increase", "count", "by", "on", "or", "and", "vector", "absent", "le",
+    "histogram_quantile",
+}  # fmt: skip
+
+
+@cache
+def compose() -> Any:
+    return yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = compose()["services"]
+    return found
+
+
+def test_it_is_valid_by_the_compose_specification() -> None:
+    pytest.importorskip("check_jsonschema", reason="it brings the specification's schema along")
+    schema = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.Draft7Validator(json.loads(schema.read_text())).validate(compose())
+
+
+def test_it_has_all_services_and_each_refers_to_what_is_there() -> None:
+    assert set(services()) == {
+        "postgres", "valkey", "migrate", "web", "worker", "proxy", "flower", "prometheus", "grafana",
+    }  # fmt: skip
+    for name, service in services().items():
+        assert "image" in service, name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith("./") else source in compose()["volumes"]
+        assert set(service.get("depends_on", [])) <= set(services()), name
+        for secret in service.get("secrets", []):
+            assert secret in compose()["secrets"]
+
+
+def test_it_waits_for_health_only_where_there_is_a_check() -> None:
+    for service in services().values():
+        depends = service.get("depends_on", {})
+        for other, how in depends.items() if isinstance(depends, dict) else ():
+            if how["condition"] == "service_healthy":
+                own = "healthcheck" in services()[other]
+                assert own or services()[other]["image"].startswith("ai-mesh-network"), other
+
+
+def test_it_publishes_to_the_network_nothing_but_the_proxy() -> None:
+    for name, service in services().items():
+        for port in service.get("ports", []):
+            assert name == "proxy" or port.startswith("127.0.0.1:"), (name, port)
+
+
+def test_it_has_no_secret_written_in_it() -> None:
+    for service in services().values():
+        for name, value in service.get("environment", {}).items():
+            if re.search(r"PASSWORD|SECRET|_KEY$|TOKEN|AUTH$", name):
+                assert str(value).startswith("${"), name
+
+
+def test_it_gives_a_worker_longer_to_stop_than_it_takes_to_drain() -> None:
+    from tasks.worker.runtime import DRAIN_SECONDS
+
+    assert float(services()["worker"]["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS + 10
+
+
+def test_it_names_only_variables_that_the_example_explains() -> None:
+    example = ROOT / ".env.example"
+    if not example.exists():
+        pytest.skip("there is no .env.example yet")
+    explained = set(re.findall(r"^#?\s?([A-Z][A-Z0-9_]+)=", example.read_text(), re.MULTILINE))
+    used = set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "docker-compose.yml").read_text()))
+    for name in OURS:
+        used |= {key for key in services()[name]["environment"] if not THEIRS.fullmatch(key)}
+    assert used <= explained, sorted(used - explained)
+
+
+@cache
+def metric_labels() -> dict[str, set[str]]:
+    """Every sample name of ours and of django-prometheus, with its labels."""
+    import django_prometheus.middleware as django
+
+    django.Metrics.get_instance()
+    found: dict[str, set[str]] = {"up": {"job", "instance"}}
+    for collector in list(REGISTRY._collector_to_names):
+        labels = set(getattr(collector, "_labelnames", ()))
+        for name in REGISTRY._collector_to_names[collector]:
+            found[name] = labels | ({"le"} if name.endswith("_bucket") else set())
+    found |= {name: {"state"} for name, _, _ in _FAMILIES.values()}
+    found |= {"mesh_database_up": set(), "mesh_oldest_ready_seconds": set()}
+    return found
+
+
+def expressions() -> dict[str, str]:
+    dashboard = json.loads((OPS / "grafana/dashboards/mesh.json").read_text())
+    rules = yaml.safe_load((OPS / "prometheus/alerts.yml").read_text())
+    shown = {
+        f"{panel['title']} {target['refId']}": target["expr"]
+        for panel in dashboard["panels"]
+        for target in panel.get("targets", [])
+    }
+    return shown | {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
+
+
+@pytest.mark.parametrize(("name", "expression"), expressions().items())
+def test_it_asks_for_metrics_and_labels_that_exist(name: str, expression: str) -> None:
+    known = metric_labels()
+    text = re.sub(r'"[^"]*"', "", expression.replace("$__rate_interval", ""))
+    names = set(re.findall(r"\b(?:mesh|django)_\w+|\bup\b", text))
+    assert names, expression
+    assert names <= set(known), sorted(names - set(known))
+    labels = set(re.findall(r"(\w+)\s*(?:=~|!=|!~|=)(?!=)", text))
+    for group in re.findall(r"\bby\s*\(([^)]*)\)", text):
+        labels |= {label.strip() for label in group.split(",")}
+    allowed = {"instance", "job"}.union(*(known[metric] for metric in names))
+    assert labels <= allowed, sorted(labels - allowed)
+    left = set(re.findall(r"[a-z]\w*", re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", text))) - names - labels - KEYWORDS
+    assert not left, left
+
+
+@pytest.mark.parametrize(("name", "expression"), expressions().items())
+def test_it_asks_in_good_promql(name: str, expression: str) -> None:
+    promql = pytest.importorskip("promql_parser")
+    promql.parse(expression.replace("$__rate_interval", "1m"))
+
+
+def test_it_lays_out_a_dashboard_without_overlaps() -> None:
+    dashboard = json.loads((OPS / "grafana/dashboards/mesh.json").read_text())
+    taken: dict[tuple[int, int], str] = {}
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert taken.setdefault((x, y), panel["title"]) == panel["title"]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    sources = yaml.safe_load((OPS / "grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert sources["datasources"][0]["uid"] == "mesh-prometheus"
+
+
+def test_it_scrapes_the_services_that_compose_starts() -> None:
+    config = yaml.safe_load((OPS / "prometheus/prometheus.yml").read_text())
+    for job in config["scrape_configs"]:
+        for source in job["dns_sd_configs"]:
+            (service,) = source["names"]
+            assert str(source["port"]) in services()[service]["expose"]
+    for name in ("web", "worker"):
+        assert services()[name]["environment"]["MESH_METRICS_PORT"] in services()[name]["expose"]
+
+
+def test_it_links_every_alert_to_a_section_of_the_runbook() -> None:
+    headings = re.findall(r"^#+ (.+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    rules = yaml.safe_load((OPS / "prometheus/alerts.yml").read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            path, _, anchor = rule["annotations"]["runbook"].partition("#")
+            assert path == "docs/runbook.md"
+            assert anchor in anchors, rule["alert"]
+
+
+def test_it_copies_into_the_image_what_the_ignore_file_lets_through() -> None:
+    allowed = set(re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    copied = set(re.findall(r"^COPY (?!--)(\S+)", (OPS / "Dockerfile").read_text(), re.MULTILINE))
+    assert copied == allowed
+    assert all((ROOT / path).exists() for path in copied)
+
+
+def test_it_shows_every_metric_of_ours_somewhere() -> None:
+    """A metric that nobody looks at is a cost; one that was forgotten here is a blind spot."""
+    used = " ".join(expressions().values())
+    ours = {
+        re.sub(r"_(total|bucket|count|sum|created)$", "", name)
+        for name in metric_labels()
+        if name.startswith("mesh_")
+    }
+    assert not {name for name in ours if name not in used} - {"mesh_steps"}
