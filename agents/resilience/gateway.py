@@ -6,6 +6,7 @@ breakers, the limits and the link to Redis. Chains are cheap and made per call:
     Chain → Guard (breaker) → RateLimit → Retry → Recorder → Deadline → provider
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -76,7 +77,13 @@ class ModelGateway:
         self._limits = RateLimits(self._link, clock)
 
     async def start(self) -> None:
-        """Learn what the other workers know and keep in touch."""
+        """Learn what the other workers know and keep in touch; import the SDKs that calls will need."""
+        kinds = {
+            model.provider for name in self._catalogue.default_chain() if (model := self._resolve("", name))
+        }
+        for kind in kinds:
+            if self._credentials.get("", kind) is not None:
+                await asyncio.to_thread(self._load, kind)  # a second each: not on the loop at the first call
         await self._link.start()
 
     async def aclose(self) -> None:

@@ -44,7 +44,8 @@ class Bucket:
         self.batch = max(1.0, per_minute / 60)
         self.held = 0.0
         self._clock = clock
-        self._refuse_until = 0.0
+        self._refuse_until = 0.0  # for this much or more: a refusal is remembered, not asked for again
+        self._refused = 0.0
         self._refilled_at: float | None = None  # None: not living on the local share
 
     def take(self, amount: float) -> bool:
@@ -57,7 +58,7 @@ class Bucket:
     async def fetch(self, amount: float, link: Link) -> float:
         """Get more; return the seconds to wait before there will be enough, 0 when there is."""
         now = self._clock()
-        if now < self._refuse_until:
+        if now < self._refuse_until and amount >= self._refused:
             return self._refuse_until - now
         missing = amount - self.held
         answer = await self.lease(link, wanted=missing + self.batch, least=missing)
@@ -70,7 +71,7 @@ class Bucket:
             there = amount if self.held >= amount else answer
         wait = max(0.0, (amount - there) / rate)
         if wait > 0:
-            self._refuse_until = now + wait
+            self._refuse_until, self._refused = now + wait, amount
         return wait
 
     async def lease(self, link: Link, *, wanted: float, least: float) -> float | None:

@@ -60,22 +60,44 @@ class Chained:
         request = ModelRequest("", (Message("user", "Say something."),), max_tokens=max_tokens, stream=stream)
         return await complete(chain, request)
 
+    async def hurry(self) -> None:
+        """Have little patience from now on; only tests of silence do, as a busy machine is slow at times."""
+        await self.gateway.aclose()
+        self.gateway = ModelGateway(Catalogue.from_seed(), self.keys, deadlines=Deadlines(0.5, 0.5, 0.5))
+
     @property
     def calls(self) -> tuple[int, int]:
         return len(self.primary.calls), len(self.second.calls)
 
 
+@pytest.fixture(scope="module")
+def warm() -> None:
+    """Import the SDKs and make their first calls: that takes longer than the deadlines of these tests."""
+
+    async def call_each() -> None:
+        async with vendor_servers() as vendors:
+            gateway = ModelGateway(Catalogue.from_seed(), Keys(vendors))
+            for model in MODELS.values():
+                for stream in (True, False):
+                    chain = gateway.chain("p", [model], ListJournal(), total_timeout=60)
+                    await complete(chain, ModelRequest("", (Message("user", "Hello"),), stream=stream))
+            await gateway.aclose()
+
+    asyncio.run(call_each())
+
+
 @pytest.fixture(params=["anthropic", "openai", "google"])
-async def chained(request: pytest.FixtureRequest) -> AsyncIterator[Chained]:
+async def chained(request: pytest.FixtureRequest, warm: None) -> AsyncIterator[Chained]:
     order = list(MODELS)
     second = order[(order.index(request.param) + 1) % len(order)]
     async with vendor_servers() as vendors:
         keys = Keys(vendors)
-        limits = Deadlines(first_byte=0.3, idle=0.3, whole_reply=0.3)
-        gateway = ModelGateway(Catalogue.from_seed(), keys, deadlines=limits)
-        await gateway.start()
-        yield Chained(gateway, keys, vendors, vendors.all[request.param], vendors.all[second], ListJournal())
-        await gateway.aclose()
+        gateway = ModelGateway(Catalogue.from_seed(), keys, deadlines=Deadlines(10, 10, 10))
+        chained = Chained(
+            gateway, keys, vendors, vendors.all[request.param], vendors.all[second], ListJournal()
+        )
+        yield chained
+        await chained.gateway.aclose()
 
 
 @pytest.fixture(params=[True, False], ids=["streamed", "whole"])
@@ -115,6 +137,8 @@ FALLS_BACK = [
 async def test_it_falls_back_after_as_many_calls_as_the_table_says(
     chained: Chained, streamed: bool, fault: Fault, calls: int, category: Failure
 ) -> None:
+    if category is F.DEADLINE:
+        await chained.hurry()
     chained.primary.script(*[fault] * calls)
     chained.second.script(Reply("from the second"))
     answer = await chained.ask(stream=streamed)
@@ -139,9 +163,11 @@ IN_STREAM = [
 async def test_it_starts_again_from_scratch_when_a_stream_breaks(
     chained: Chained, fault: Fault, calls: int, category: Failure
 ) -> None:
+    if fault.kind == "silence_in_stream":
+        await chained.hurry()
     chained.primary.script(*[fault] * calls)
     chained.second.script(Reply("whole"))
-    answer = await chained.ask(total_timeout=2.0)
+    answer = await chained.ask(total_timeout=2.0 if fault.kind == "drip" else 20.0)
     assert answer.text == "whole"
     assert chained.calls == (calls, 1)
     assert chained.journal.notes[0][1]["failure"] == category
@@ -219,6 +245,7 @@ async def test_it_waits_when_all_are_down(chained: Chained) -> None:
 
 
 async def test_it_hangs_up_on_a_vendor_that_is_silent(chained: Chained) -> None:
+    await chained.hurry()
     chained.primary.script(Fault("silence"))
     chained.second.script(Reply("quick"))
     await chained.ask()
@@ -234,13 +261,13 @@ async def test_it_starts_nothing_again_once_a_listener_has_heard_something(chain
     with pytest.raises(ProviderError) as caught:  # noqa: PT012 - the loop is what raises
         async for chunk in chain.stream(request):
             heard += chunk.text if isinstance(chunk, TextDelta) else ""
-    # Where the fake cuts before the first word (openai), the next one is asked, who cuts after it.
     assert heard
     assert caught.value.output_already_sent
-    assert chained.calls == {"anthropic": (1, 0), "openai": (2, 1), "google": (1, 0)}[chained.primary.name]
+    assert chained.calls == (1, 0)
 
 
 async def test_it_asks_a_dead_vendor_five_times_and_then_no_more(chained: Chained) -> None:
+    await chained.hurry()
     chained.primary.always = Fault("silence")
     calls = [await chained.ask() for _ in range(8)]
     assert all(answer.provider == chained.second.name for answer in calls)
@@ -248,21 +275,14 @@ async def test_it_asks_a_dead_vendor_five_times_and_then_no_more(chained: Chaine
 
 
 async def test_it_moves_calls_in_flight_when_the_breaker_opens(chained: Chained) -> None:
-    chained.primary.script(*[Fault("silence", match="Say")] * 20)
-    gateway = ModelGateway(Catalogue.from_seed(), chained.keys, deadlines=Deadlines(first_byte=30))
-    try:
-        chained.gateway, patient = gateway, chained.gateway
-        moved = [asyncio.create_task(chained.ask()) for _ in range(20)]
-        await chained.primary.wait_for_calls(20)
-        chained.primary.reset()
-        chained.primary.always = status(529)
-        for _ in range(3):
-            await chained.ask()
-        answers = await asyncio.gather(*moved)
-        assert {answer.provider for answer in answers} == {chained.second.name}
-    finally:
-        await gateway.aclose()
-        chained.gateway = patient
+    chained.primary.script(*[Fault("silence")] * 20)
+    moved = [asyncio.create_task(chained.ask()) for _ in range(20)]
+    await chained.primary.wait_for_calls(20)
+    chained.primary.always = status(529)
+    for _ in range(3):
+        await chained.ask()
+    answers = await asyncio.gather(*moved)
+    assert {answer.provider for answer in answers} == {chained.second.name}
 
 
 async def test_it_records_each_request_the_vendor_saw(chained: Chained) -> None:

@@ -17,6 +17,7 @@ from tests.unit.resilience_world import (
     done,
     failure,
     idle,
+    now,
     reply,
     request,
     virtual,
@@ -94,6 +95,38 @@ async def test_it_moves_calls_without_a_byte_to_the_fallback_when_the_breaker_op
     assert [answer.text for answer in await asyncio.gather(*silent)] == ["moved"] * 10
     talks.set()
     assert (await heard).text == "It talks", "a call that has bytes is left alone"
+    assert world.gateway.status()["anthropic"]["breaker"] == "open", "and its success is news of the past"
+
+
+@virtual
+async def test_it_moves_a_call_that_is_waiting_for_its_retry() -> None:
+    world = World()
+    world.on("anthropic", failure(F.SERVER_ERROR, status=503), [asyncio.Event()])
+    began = now()
+    retried = asyncio.create_task(complete(world.chain(), request()))
+    await asyncio.sleep(1)
+    assert world.calls() == [2, 0, 0]
+    world.on("openai", reply("moved"))
+    await open_breaker(world)
+    assert (await retried).text == "moved"
+    assert now() - began < 2, "it did not wait for its deadline"
+
+
+@virtual
+async def test_it_does_not_stay_open_longer_for_a_straggler() -> None:
+    world = World()
+    fails = asyncio.Event()
+    world.on("anthropic", [TextDelta("half"), fails, failure(F.CUT_STREAM)])
+    straggler = asyncio.create_task(complete(world.chain(), request()))
+    await idle()
+    await open_breaker(world)
+    await asyncio.sleep(20)
+    world.on("openai", reply())
+    fails.set()
+    await straggler
+    await asyncio.sleep(10)
+    world.on("anthropic", reply("probe"))
+    assert (await complete(world.chain(), request())).text == "probe"
 
 
 @virtual

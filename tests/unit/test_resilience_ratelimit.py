@@ -73,11 +73,11 @@ async def test_it_lets_a_request_through_that_is_larger_than_the_limit() -> None
 
 @virtual
 async def test_it_gives_the_request_back_when_the_tokens_are_missing() -> None:
-    world = limited(requests_per_minute=2, tokens_per_minute=1000)
+    world = limited(requests_per_minute=3, tokens_per_minute=1000)
     world.on("anthropic", reply(usage=Usage(input=1000)), reply())
     await complete(world.chain(CLAUDE), request(max_tokens=990))
     for _ in range(5):
         with pytest.raises(ChainUnavailable):
             await complete(world.chain(CLAUDE), request(max_tokens=990))
-    await asyncio.sleep(60.1)
-    await complete(world.chain(CLAUDE), request(max_tokens=990))
+    await asyncio.sleep(1)  # enough for a few tokens, and not for a request
+    await complete(world.chain(CLAUDE), request(max_tokens=5))
