@@ -58,8 +58,9 @@ class SdkProvider(ABC):
         guard = partial(vendor_errors, self.name, request.model, secret=self._credential.api_key)
         with guard(otherwise=Failure.INTERNAL):
             ask, reader = self.prepare(request, self._capabilities(request.model))
+            answering = ask()  # a parameter the SDK does not know is refused here: ours, not the vendor's
         with guard():
-            answer = await ask()
+            answer = await answering
         if not request.stream:
             with guard():
                 chunks = list(reader.whole(answer))

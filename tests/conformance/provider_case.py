@@ -10,8 +10,9 @@ from agents.providers.errors import ProviderError
 from agents.providers.registry import load
 from agents.providers.types import Capabilities, Message, ModelRequest, Reply
 from agents.resilience.ports import Credential
-from tests.fakes.vendor import Call, Vendor
+from tests.fakes.vendor import Vendor
 from tests.fakes.vendor_server import Vendors
+from tests.fakes.vendor_wire import Call
 
 # kind → (simulated vendor, model)
 KINDS = {
@@ -34,10 +35,11 @@ class Case:
     model: str
     stream: bool
     capabilities: Capabilities = STRICT
+    url: str = ""
     opened: list[Provider] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.provider = self.open(self.vendor.url)
+        self.provider = self.open(self.url or self.vendor.url)
 
     def open(self, url: str, key: str = "key-of-the-test") -> Provider:
         provider = load(self.kind)(Credential(key, url, "print"), lambda model: self.capabilities)

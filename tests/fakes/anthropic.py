@@ -6,9 +6,8 @@ import orjson
 
 from agents.providers.types import FinishReason, Message, ModelRequest, OutputSchema, ToolCall, ToolDefinition
 
-from .vendor import Ask, BadRequest
 from .vendor_script import Reply
-from .vendor_wire import pieces, schema_in, sse, text_of
+from .vendor_wire import Ask, BadRequest, pieces, schema_in, sse, text_of
 
 _STOP = {
     FinishReason.STOP: "end_turn",

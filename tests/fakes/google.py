@@ -8,9 +8,8 @@ import orjson
 
 from agents.providers.types import FinishReason, Message, ModelRequest, OutputSchema, ToolCall, ToolDefinition
 
-from .vendor import Ask, BadRequest
 from .vendor_script import Reply
-from .vendor_wire import pieces, schema_in, sse, text_of
+from .vendor_wire import Ask, BadRequest, pieces, schema_in, sse, text_of
 
 _FINISH = {
     FinishReason.STOP: "STOP",

@@ -9,9 +9,8 @@ import orjson
 from agents.providers.types import FinishReason, Message, ModelRequest, OutputSchema, ToolCall, ToolDefinition
 
 from .openai_chat import check_strict, openai_error
-from .vendor import Ask, BadRequest
 from .vendor_script import Reply
-from .vendor_wire import pieces, schema_in, sse, text_of
+from .vendor_wire import Ask, BadRequest, pieces, schema_in, sse, text_of
 
 _REASONS = {FinishReason.MAX_TOKENS: "max_output_tokens", FinishReason.REFUSAL: "content_filter"}
 

@@ -5,78 +5,16 @@ import hashlib
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import orjson
 
 from agents.providers.rehearsal import answer
 from agents.providers.types import ModelRequest
 
+from .vendor_faults import gone_within, play
 from .vendor_http import Exchange
 from .vendor_script import Fault, Reply, Step
-
-JSON = {"content-type": "application/json"}
-SSE = {"content-type": "text/event-stream; charset=utf-8"}
-HALF = "half of a good answer, then a little more of it, and then the other half, which never comes, whatever happens"
-HTML = b"<!doctype html><title>502</title><h1>Bad gateway</h1>"
-
-
-class BadRequest(Exception):
-    """What the real vendor would refuse: naive callers are caught here."""
-
-
-@dataclass
-class Ask:
-    """A request as understood: enough to answer it."""
-
-    request: ModelRequest
-    stream: bool
-    body: dict[str, Any]
-    call_id: str = ""
-
-
-class Wire(Protocol):
-    """A vendor's wire format."""
-
-    id_header: str
-
-    def api_key(self, headers: dict[str, str]) -> str: ...
-    def parse(self, path: str, body: dict[str, Any]) -> Ask: ...
-    def whole(self, ask: Ask, reply: Reply) -> dict[str, Any]: ...
-    def events(self, ask: Ask, reply: Reply) -> list[bytes]: ...
-    def unfinished(self, whole: dict[str, Any]) -> dict[str, Any]:
-        """Take the stop reason out of a whole reply."""
-        ...
-
-    def wrong_types(self, whole: dict[str, Any]) -> dict[str, Any]: ...
-    def wrong_event(self) -> bytes: ...
-    def error(self, status: int, error: str, message: str) -> Any: ...
-    def error_event(self, error: str, message: str) -> bytes: ...
-
-
-@dataclass
-class Call:
-    """One request that arrived. `complete` says that the whole reply left; `gone` that the client did."""
-
-    id: str
-    path: str
-    api_key: str
-    body: dict[str, Any]
-    body_sha256: str
-    headers: dict[str, str]
-    at: float
-    gone: asyncio.Event
-    model: str = ""
-    stream: bool = False
-    status: int = 0
-    complete: bool = False
-    answered: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def to_json(self) -> dict[str, Any]:
-        keys = ("id", "path", "api_key", "model", "stream", "status", "complete", "body_sha256", "at")
-        return {key: getattr(self, key) for key in keys}
+from .vendor_wire import JSON, SSE, Ask, BadRequest, Call, Wire
 
 
 class Vendor:
@@ -136,7 +74,7 @@ class Vendor:
             step = Fault(status=400, message=str(error))
             ask = Ask(ModelRequest("", ()), False, {})
         if isinstance(step, Fault):
-            await self._fail(exchange, wire, ask, step, headers, call)
+            await play(exchange, wire, ask, step, headers, call)
         else:
             await self._answer(exchange, wire, ask, step or Reply.of(answer(ask.request)), headers, call)
         call.answered.set()
@@ -182,7 +120,7 @@ class Vendor:
             if reply.per_chunk:
                 for frame in frames:
                     exchange.chunk(frame)
-                    if await _gone_within(exchange, reply.per_chunk):
+                    if await gone_within(exchange, reply.per_chunk):
                         return
             else:
                 exchange.chunk(b"".join(frames))
@@ -190,102 +128,3 @@ class Vendor:
         else:
             exchange.send(200, headers | JSON, orjson.dumps(wire.whole(ask, reply)))
         call.complete = not exchange.gone.is_set()
-
-    async def _fail(
-        self, exchange: Exchange, wire: Wire, ask: Ask, fault: Fault, headers: dict[str, str], call: Call
-    ) -> None:
-        if fault.first_byte and await _gone_within(exchange, fault.first_byte):
-            return
-        call.status = {"status": fault.status, "reset": 0, "silence": 0}.get(fault.kind, 200)
-        good = Reply(text=HALF)
-        whole = wire.whole(ask, good) if ask.body else {}
-        events = wire.events(ask, good) if ask.body and ask.stream else []
-        match fault.kind:
-            case "status":
-                self._status(exchange, wire, fault, headers, call)
-            case "silence":
-                await exchange.gone.wait()
-            case "reset":
-                exchange.reset()
-            case "html":
-                exchange.send(200, headers | {"content-type": "text/html"}, HTML)
-            case "cut_json" if ask.stream:
-                self._stream(
-                    exchange, headers, [*events[:1], b'event: message_start\ndata: {"type": "mess\n\n']
-                )
-                exchange.end()
-            case "cut_json":
-                body = orjson.dumps(whole)
-                exchange.send(200, headers | JSON, body[: len(body) // 2])
-            case "empty_object" | "null" | "empty" | "array":
-                bodies = {"empty_object": b"{}", "null": b"null", "empty": b"", "array": b"[]"}
-                exchange.send(200, headers | JSON, bodies[fault.kind])
-            case "wrong_types" if ask.stream:
-                self._stream(exchange, headers, [*events[:1], wire.wrong_event()])
-                exchange.end()
-            case "wrong_types":
-                exchange.send(200, headers | JSON, orjson.dumps(wire.wrong_types(whole)))
-            case "error_event" if not ask.stream:
-                self._status(exchange, wire, fault, headers, call)
-            case "cut_stream" if not ask.stream:
-                exchange.send(200, headers | JSON, orjson.dumps(wire.unfinished(whole)))
-            case "broken_stream" | "reset_in_stream" | "silence_in_stream" if not ask.stream:
-                body = orjson.dumps(whole)
-                exchange.send(200, headers | JSON, body[: len(body) // 2], announced=len(body))
-                await self._leave(exchange, fault)
-            case "drip":
-                await self._drip(exchange, headers, ask, b"".join(events) or orjson.dumps(whole), fault)
-            case _:
-                self._stream(exchange, headers, _before_end(events))
-                if fault.kind == "error_event":
-                    exchange.chunk(wire.error_event(fault.error, fault.message))
-                if fault.kind in ("error_event", "cut_stream"):
-                    exchange.end()
-                else:
-                    await self._leave(exchange, fault)
-
-    async def _leave(self, exchange: Exchange, fault: Fault) -> None:
-        if fault.kind == "silence_in_stream":
-            await exchange.gone.wait()
-        elif fault.kind == "reset_in_stream":
-            await asyncio.sleep(0.02)  # a reset overtakes data that was not read yet
-            exchange.reset()
-        else:
-            exchange.close()
-
-    def _status(
-        self, exchange: Exchange, wire: Wire, fault: Fault, headers: dict[str, str], call: Call
-    ) -> None:
-        call.status = fault.status
-        body = wire.error(fault.status, fault.error, fault.message) if fault.body is None else fault.body
-        data = body.encode() if isinstance(body, str) else orjson.dumps(body)
-        exchange.send(fault.status, headers | JSON | dict(fault.headers), data)
-        call.complete = not exchange.gone.is_set()
-
-    def _stream(self, exchange: Exchange, headers: dict[str, str], frames: Iterable[bytes]) -> None:
-        exchange.begin(200, headers | SSE)
-        for frame in frames:
-            exchange.chunk(frame)
-
-    async def _drip(
-        self, exchange: Exchange, headers: dict[str, str], ask: Ask, data: bytes, fault: Fault
-    ) -> None:
-        exchange.begin(200, headers | (SSE if ask.stream else JSON))
-        for start in range(len(data)):
-            exchange.chunk(data[start : start + 1])
-            if await _gone_within(exchange, fault.interval):
-                return
-        exchange.end()
-
-
-def _before_end(events: list[bytes]) -> list[bytes]:
-    """Return the events up to the middle: some text, and no sign of the end."""
-    return events[: max(1, len(events) // 2)]
-
-
-async def _gone_within(exchange: Exchange, seconds: float) -> bool:
-    try:
-        await asyncio.wait_for(exchange.gone.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

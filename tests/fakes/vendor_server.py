@@ -15,9 +15,10 @@ from .anthropic import AnthropicWire
 from .google import GoogleWire
 from .openai_chat import ChatWire
 from .openai_responses import ResponsesWire
-from .vendor import JSON, Vendor, Wire
+from .vendor import Vendor
 from .vendor_http import Exchange, HttpServer, unused_url
 from .vendor_script import Fault, Reply, Step
+from .vendor_wire import JSON, Wire
 
 
 class Vendors:

@@ -1,12 +1,75 @@
-"""What the wire formats of the simulated vendors share."""
+"""What a vendor's wire format is to the simulation, and what the formats share."""
 
+import asyncio
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import orjson
 
 from agents.prompting import read_blocks
-from agents.providers.types import OutputSchema
+from agents.providers.types import ModelRequest, OutputSchema
+
+from .vendor_script import Reply
+
+JSON = {"content-type": "application/json"}
+SSE = {"content-type": "text/event-stream; charset=utf-8"}
+
+
+class BadRequest(Exception):
+    """What the real vendor would refuse: naive callers are caught here."""
+
+
+@dataclass
+class Ask:
+    """A request as understood: enough to answer it."""
+
+    request: ModelRequest
+    stream: bool
+    body: dict[str, Any]
+    call_id: str = ""
+
+
+class Wire(Protocol):
+    """A vendor's wire format."""
+
+    id_header: str
+
+    def api_key(self, headers: dict[str, str]) -> str: ...
+    def parse(self, path: str, body: dict[str, Any]) -> Ask: ...
+    def whole(self, ask: Ask, reply: Reply) -> dict[str, Any]: ...
+    def events(self, ask: Ask, reply: Reply) -> list[bytes]: ...
+    def unfinished(self, whole: dict[str, Any]) -> dict[str, Any]:
+        """Take the stop reason out of a whole reply."""
+        ...
+
+    def wrong_types(self, whole: dict[str, Any]) -> dict[str, Any]: ...
+    def wrong_event(self) -> bytes: ...
+    def error(self, status: int, error: str, message: str) -> Any: ...
+    def error_event(self, error: str, message: str) -> bytes: ...
+
+
+@dataclass
+class Call:
+    """One request that arrived. `complete` says that the whole reply left; `gone` that the client did."""
+
+    id: str
+    path: str
+    api_key: str
+    body: dict[str, Any]
+    body_sha256: str
+    headers: dict[str, str]
+    at: float
+    gone: asyncio.Event
+    model: str = ""
+    stream: bool = False
+    status: int = 0
+    complete: bool = False
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def to_json(self) -> dict[str, Any]:
+        keys = ("id", "path", "api_key", "model", "stream", "status", "complete", "body_sha256", "at")
+        return {key: getattr(self, key) for key in keys}
 
 
 def sse(data: Any, event: str = "") -> bytes:

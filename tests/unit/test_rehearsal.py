@@ -20,7 +20,7 @@ from tasks.engine.decision import (
 )
 
 NOTICE = "no model was called"
-AGENTS = [
+AGENTS: list[dict[str, Any]] = [
     {"id": "c", "name": "Content Specialist", "type": "content", "capabilities": ["copywriting"]},
     {"id": "d", "name": "Design Specialist", "type": "design", "capabilities": ["layout"]},
     {"id": "a", "name": "Analytics Specialist", "type": "analytics", "capabilities": ["metrics"]},
@@ -32,11 +32,11 @@ AGENTS = [
     },
     {"id": "s", "name": "SEO Specialist", "type": "seo", "capabilities": ["keyword_research"]},
 ]
-EMAIL = {
+EMAIL: dict[str, Any] = {
     "description": "Create an email campaign for our product launch",
     "context": {"product": "TechPro X1", "audience": "young professionals", "tone": "energetic"},
 }
-RESULTS = [
+RESULTS: list[dict[str, Any]] = [
     {"agent_name": "Content Specialist", "key": "1", "status": "succeeded", "result": "Dear customers"},
     {"agent_name": "Design Specialist", "key": "2", "status": "failed"},
 ]
@@ -114,7 +114,7 @@ def test_it_assembles_the_results_and_names_what_is_missing():
     assert "Missing: Design Specialist" in result["explanation"]
 
 
-SHAPES = [
+SHAPES: list[dict[str, Any]] = [
     {"type": "string", "maxLength": 10},
     {"type": ["string", "null"]},
     {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 3},
