@@ -57,3 +57,4 @@ class SwaggerView(SpectacularSwaggerView):
 
 class RedocView(SpectacularRedocView):
     url_name = "schema"
+    template_name = "web/redoc.html"

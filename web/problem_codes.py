@@ -54,7 +54,9 @@ CODES: dict[str, ProblemCode] = {
     "task_finished": ProblemCode(
         409, "The task has ended", 'To run it again use `retry`, or `process` with `{"retry": true}`.'
     ),
-    "task_running": ProblemCode(409, "The task has not ended", "Wait for it or cancel it before retrying."),
+    "task_not_finished": ProblemCode(
+        409, "The task has not ended", "Wait for it or cancel it before retrying."
+    ),
     "already_superseded": ProblemCode(
         409, "Already superseded", "Supersede the item that took its place instead."
     ),

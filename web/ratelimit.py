@@ -44,6 +44,7 @@ class Counter:
     def __init__(self) -> None:
         self._counts: dict[str, Count] = {}
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def add(self, owner: str, now: float) -> int:
@@ -67,13 +68,20 @@ class Counter:
             socket_connect_timeout=_REDIS_TIMEOUT,
             retry=None,
         )
-        while True:
+        pause = _SYNC_EVERY
+        while not self._stopped.wait(pause):
             try:
                 self.share(client, time.time())
-                time.sleep(_SYNC_EVERY)
+                pause = _SYNC_EVERY
             except redis.RedisError as error:
-                logger.info("rate limits are counted per process for %.0f s: %s", _PAUSE, error)
-                time.sleep(_PAUSE)
+                pause = _PAUSE
+                logger.info("rate limits are counted per process for %.0f s: %s", pause, error)
+
+    def stop(self) -> None:
+        """End the thread; what was counted last is not shared any more."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
 
     def share(self, client: "redis.Redis", now: float) -> None:
         """Add what is new to the shared counts and take their sums."""

@@ -1,6 +1,6 @@
 """The cast: an owner and a member of one project, and a stranger with a project of his own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ from networks.models import ApiKey, Network, Project
 from networks.services import create_api_key, create_project
 from tasks.models import Task
 from tasks.services import create_task
+from web import ratelimit
+from web.ratelimit import Counter
 
 
 @dataclass
@@ -118,6 +120,15 @@ def finish_run() -> Callable[..., None]:
         )
 
     return finish
+
+
+@pytest.fixture(autouse=True)
+def counter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter]:
+    """Requests of one test do not count in the next, and no thread outlives its test."""
+    counter = Counter()
+    monkeypatch.setattr(ratelimit, "counter", counter)
+    yield counter
+    counter.stop()
 
 
 @pytest.fixture(autouse=True)
