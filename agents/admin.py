@@ -81,7 +81,7 @@ class CatalogueModelAdmin(ConfigurationAdmin):
         return f"{obj.prices.get('input', '–')} / {obj.prices.get('output', '–')}"
 
 
-class CredentialForm(forms.ModelForm):  # type: ignore[type-arg]
+class CredentialForm(forms.ModelForm):
     """Takes a key and never gives it back: the field is always empty, and empty keeps what is stored."""
 
     key = forms.CharField(

@@ -13,12 +13,12 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, StaffAdmin):
+class UserAdmin(DjangoUserAdmin, StaffAdmin):  # type: ignore[misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, StaffAdmin):
+class GroupAdmin(DjangoGroupAdmin, StaffAdmin):  # type: ignore[misc]
     pass

@@ -124,7 +124,7 @@ def _age(seconds: float) -> str:
     )
 
 
-def _rows(sql: str, *values: object) -> list[tuple[Any, ...]]:
+def _rows(sql: str, *values: str) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -268,7 +268,7 @@ def _breakers() -> list[dict[str, str]] | None:
             retry=None,
             decode_responses=True,
         ) as redis:
-            found: dict[str, str] = redis.hgetall("mesh:resilience:open")  # type: ignore[assignment]
+            found: dict[str, str] = redis.hgetall("mesh:resilience:open")
     except (RedisError, OSError):
         return None
     return [

@@ -17,6 +17,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +26,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
+
+log = structlog.get_logger(__name__)
 
 _VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _LIVE_FILE = re.compile(r"gauge_live\w*_(\d+)\.db$")
@@ -181,8 +184,7 @@ def adopt_celery() -> None:
 
 
 def _serve_worker(**_: Any) -> None:
-    if settings.MESH_METRICS_PORT:
-        serve(settings.MESH_METRICS_PORT)
+    _serve_beside(with_queue=False)
 
 
 def serve_web() -> None:
@@ -190,8 +192,16 @@ def serve_web() -> None:
 
     A scraper that finds containers by their addresses asks by number, which DJANGO_ALLOWED_HOSTS refuses.
     """
-    if settings.MESH_METRICS_PORT:
-        serve(settings.MESH_METRICS_PORT, with_queue=True)
+    _serve_beside(with_queue=True)
+
+
+def _serve_beside(*, with_queue: bool) -> None:
+    if not settings.MESH_METRICS_PORT:
+        return
+    try:
+        serve(settings.MESH_METRICS_PORT, with_queue=with_queue)
+    except OSError as error:  # two processes of one machine: no reason not to work
+        log.error("metrics are not served", port=settings.MESH_METRICS_PORT, error=str(error))
 
 
 class _Server(ThreadingMixIn, WSGIServer):

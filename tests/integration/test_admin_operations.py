@@ -38,7 +38,7 @@ def test_it_cancels_a_run_after_asking(staff: Client) -> None:
     assert answer.headers["HX-Redirect"] == page(Run, "change", run.pk)
     run.refresh_from_db()
     assert run.state == "cancelled"
-    assert "in the admin" in (run.error_detail + str(run.events.last().payload))
+    assert "in the admin" in run.error_detail
     assert LogEntry.objects.filter(object_id=run.pk, change_message__contains="Cancelled").exists()
 
 

@@ -144,6 +144,15 @@ def test_it_answers_on_a_port_of_its_own_where_no_disk_is_shared(settings: Any, 
         stop()
 
 
+def test_it_works_on_when_its_port_is_taken(settings: Any, unused_tcp_port: int) -> None:
+    settings.MESH_METRICS_PORT = unused_tcp_port
+    stop = metrics.serve(unused_tcp_port)
+    try:
+        metrics.serve_web()
+    finally:
+        stop()
+
+
 def test_it_keeps_made_up_model_names_from_making_series_without_end() -> None:
     from agents.metrics import _Names
 
