@@ -95,7 +95,15 @@ def programs(*, workers: int, web: bool) -> Iterator[Program]:
     if web:
         address = ["--host", settings.HOST, "--port", str(settings.PORT)]
         # Channels takes no lifespan messages; open streams may not hold up the end.
-        manners = ["--lifespan", "off", "--no-server-header", "--timeout-graceful-shutdown", "20"]
+        manners = [
+            "--lifespan",
+            "off",
+            "--no-server-header",
+            "--timeout-graceful-shutdown",
+            "20",
+            "--timeout-keep-alive",
+            "75",
+        ]
         command = [sys.executable, "-m", "uvicorn", "meshsite.asgi:application", "--log-level", "warning"]
         yield Program("web", [*command, *address, *manners])
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "meshsite"]

@@ -1,20 +1,21 @@
 """Starting, cancelling and retrying runs: what people and clients do to them from outside the engine."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
+import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 from psycopg.types.json import Jsonb
 
 from tasks.engine.delegation import DelegationPlanner
-from tasks.engine.planner import NewStep, RunView
+from tasks.engine.executor import STEP_VERSION
+from tasks.engine.planner import RunView
 from web.ids import new_id
 from web.problems import Conflict
 
 from . import metrics
-from .models import Event, Run, RunBody, RunState, Step, StepBody, StepState, Task
+from .models import Run, RunState, Step, StepState, Task
 from .notices import publish_notice
 from .replay import Replay, plan_replay
 from .snapshot import take_snapshot
@@ -36,7 +37,12 @@ def start_run(*, task: Task, request_id: str = "") -> Run:
         if locked.run.state not in TERMINAL:
             return locked.run
         raise Conflict("task_finished", 'The task has ended. Send {"retry": true} to run it again.')
-    return _begin(locked, request_id=request_id, replayed_from=None, changed_input={}, replay=None)
+    return _begin(locked, request_id=request_id)
+
+
+def start_new_task(*, task: Task, request_id: str = "") -> Run:
+    """Start a task that the same transaction has just made: nobody else can see it, so nothing is locked."""
+    return _begin(task, request_id=request_id)
 
 
 @transaction.atomic
@@ -54,7 +60,7 @@ def retry_task(
     if old is not None and old.state not in TERMINAL:
         raise Conflict("task_not_finished", "The task is still running; cancel it first.")
     replay = plan_replay(old, from_step) if from_step else None
-    return _begin(locked, request_id=request_id, replayed_from=old, changed_input=input or {}, replay=replay)
+    return _begin(locked, request_id=request_id, replayed_from=old, changed_input=input, replay=replay)
 
 
 def cancel_run(*, run_id: str, reason: str = "") -> bool:
@@ -105,34 +111,14 @@ def _begin(
     task: Task,
     *,
     request_id: str,
-    replayed_from: Run | None,
-    changed_input: Mapping[str, Any],
-    replay: Replay | None,
+    replayed_from: Run | None = None,
+    changed_input: Mapping[str, Any] | None = None,
+    replay: Replay | None = None,
 ) -> Run:
     network = task.network
     if network.status != network.Status.ACTIVE:
         raise Conflict(f"network_{network.status}", f"The network is {network.status}.")
-    now = timezone.now()
-    deadline = now + timedelta(seconds=network.timeout_seconds)
-    run = Run(
-        id=new_id("run"),
-        project_id=task.project_id,
-        network=network,
-        task=task,
-        snapshot_id=take_snapshot(network),
-        state=RunState.RUNNING,
-        priority=task.priority,
-        max_iterations=network.max_iterations,
-        max_parallel_steps=network.max_parallel_steps,
-        deadline_at=min(deadline, task.deadline) if task.deadline else deadline,
-        replayed_from=replayed_from,
-        request_id=request_id,
-        created_at=now,
-        started_at=now,
-        updated_at=now,
-        iterations=replay.iteration if replay else 1,
-    )
-    coordinator = network.agents.filter(type="coordinator").values_list("id", flat=True).first()
+    snapshot, coordinator = take_snapshot(network)
     run_input = {
         "task_id": task.id,
         "coordinator_id": coordinator,
@@ -140,54 +126,84 @@ def _begin(
         "context": task.context,
         "priority": task.priority,
         "output_schema": task.output_schema,
-        **changed_input,
+        **(changed_input or {}),
     }
-    steps = replay.steps_for(run, now) if replay else _first_steps(run, run_input, now)
+    run_id = new_id("run")
+    rows = replay.rows() if replay else _first_steps(run_id, network.max_iterations, run_input)
     started = {
         "task_id": task.id,
         "network_id": network.id,
         "replayed_from": replayed_from.id if replayed_from else None,
     }
     told = [("run.started", None, started), *(replay.events if replay else ())]
-    run.event_seq = len(told)
-    Run.objects.bulk_create([run])
-    RunBody.objects.bulk_create([RunBody(run=run, input=run_input)])
-    Step.objects.bulk_create([step for step, _ in steps])
-    StepBody.objects.bulk_create([body for _, body in steps])
-    Event.objects.bulk_create(
-        [
-            Event(run=run, seq=seq, type=type_, step_id=step_id, payload=payload, at=now)
-            for seq, (type_, step_id, payload) in enumerate(told, 1)
-        ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.START_RUN,
+            {
+                "run": run_id,
+                "project": task.project_id,
+                "network": network.id,
+                "task": task.id,
+                "snapshot": snapshot,
+                "priority": task.priority,
+                "priority_seconds": task.priority * sql.PRIORITY_SECONDS,
+                "iterations": replay.iteration if replay else 1,
+                "max_iterations": network.max_iterations,
+                "max_parallel": network.max_parallel_steps,
+                "timeout": network.timeout_seconds,
+                "deadline": task.deadline,
+                "replayed_from": replayed_from.id if replayed_from else None,
+                "request_id": request_id,
+                "version": STEP_VERSION,
+                "input": _json(run_input),
+                "steps": _json(rows),
+                "events": _json(
+                    [
+                        {"type": type_, "step_id": step_id, "payload": payload}
+                        for type_, step_id, payload in told
+                    ]
+                ),
+            },
+        )
+    for row in rows:
+        if row["state"] == StepState.READY:
+            transaction.on_commit(lambda row=row: hints.publish(row["kind"], row["id"], run_id))
+    transaction.on_commit(lambda: publish_notice(run_id))
+    run = Run(
+        id=run_id,
+        project_id=task.project_id,
+        network=network,
+        task=task,
+        snapshot_id=snapshot,
+        state=RunState.RUNNING,
+        priority=task.priority,
+        max_iterations=network.max_iterations,
+        replayed_from=replayed_from,
     )
-    Task.objects.filter(pk=task.pk).update(run=run)
     task.run = run
-    for step, _ in steps:
-        if step.state == StepState.READY:
-            transaction.on_commit(lambda step=step: hints.publish(step.kind, step.id, run.id))
-    transaction.on_commit(lambda: publish_notice(run.id))
     return run
 
 
-def _first_steps(run: Run, run_input: Mapping[str, Any], now: Any) -> list[tuple[Step, StepBody]]:
-    plan = DelegationPlanner().first(RunView(run.id, run.max_iterations), run_input)
-    rows = [(_row(run, step, now), step) for step in plan.steps]
-    return [(row, StepBody(step=row, input=dict(step.input))) for row, step in rows]
+def _first_steps(run_id: str, max_iterations: int, run_input: Mapping[str, Any]) -> list[dict[str, Any]]:
+    plan = DelegationPlanner().first(RunView(run_id, max_iterations), run_input)
+    return [
+        {
+            "id": new_id("step"),
+            "key": step.key,
+            "kind": step.kind,
+            "label": step.label,
+            "agent_id": step.agent_id,
+            "round": step.round,
+            "required": step.required,
+            "parents": [],
+            "state": StepState.READY,
+            "error_code": "",
+            "error_detail": "",
+            "input": step.input,
+        }
+        for step in plan.steps
+    ]
 
 
-def _row(run: Run, step: NewStep, now: Any) -> Step:
-    return Step(
-        id=new_id("step"),
-        run=run,
-        project_id=run.project_id,
-        key=step.key,
-        kind=step.kind,
-        label=step.label,
-        agent_id=step.agent_id,
-        round=step.round,
-        required=step.required,
-        state=StepState.READY,
-        rank=now - timedelta(seconds=run.priority * sql.PRIORITY_SECONDS),
-        created_at=now,
-        ready_at=now,
-    )
+def _json(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=orjson.dumps)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
-from web.ids import new_id
+from web.ids import new_ids
 from web.problems import NotFound
 
-from .models import Run, Step, StepBody, StepState
-from .store.sql import PRIORITY_SECONDS
+from .models import Run, Step, StepState
 
 _ENDED = (StepState.SUCCEEDED, StepState.FAILED, StepState.SKIPPED, StepState.CANCELLED)
 
@@ -23,42 +21,37 @@ class Replay:
     iteration: int
     events: list[tuple[str, str | None, Mapping[str, Any]]] = field(default_factory=list)
 
-    def steps_for(self, run: Run, now: datetime) -> list[tuple[Step, StepBody]]:
-        """Return the new run's rows; `events` then tells of the carried ones."""
-        ids = {step.id: new_id("step") for step in (*self.kept, *self.again)}
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the new run's steps as rows of `sql.START_RUN`; `events` then tells of the carried ones."""
+        old_steps = (*self.kept, *self.again)
+        ids = dict(zip((step.id for step in old_steps), new_ids("step", len(old_steps)), strict=True))
         redone = {step.id for step in self.again}
-        rows = []
-        for old in (*self.kept, *self.again):
-            again = old.id in redone
-            ready = again and not redone.intersection(old.parents)
-            step = Step(
-                id=ids[old.id],
-                run=run,
-                project_id=run.project_id,
-                key=old.key,
-                kind=old.kind,
-                label=old.label,
-                agent_id=old.agent_id,
-                round=old.round,
-                required=old.required,
-                parents=[ids[parent] for parent in old.parents if parent in ids],
-                state=(StepState.READY if ready else StepState.PENDING) if again else old.state,
-                error_code="" if again else old.error_code,
-                error_detail="" if again else old.error_detail,
-                rank=now - timedelta(seconds=run.priority * PRIORITY_SECONDS),
-                created_at=now,
-                ready_at=now if ready else None,
-                started_at=None if again else old.started_at,
-                finished_at=None if again else old.finished_at,
-            )
-            rows.append(
-                (step, StepBody(step=step, input=old.body.input, output=None if again else old.body.output))
-            )
-            if not again:
-                name = "step.completed" if old.state == StepState.SUCCEEDED else "step.skipped"
-                payload = {"key": old.key, "kind": old.kind, "agent_id": old.agent_id, "reused_from": old.id}
-                self.events.append((name, step.id, payload))
-        return rows
+        return [self._row(step, ids, redone) for step in old_steps]
+
+    def _row(self, old: Step, ids: Mapping[str, str], redone: set[str]) -> dict[str, Any]:
+        again = old.id in redone
+        ready = not redone.intersection(old.parents)
+        if not again:
+            name = "step.completed" if old.state == StepState.SUCCEEDED else "step.skipped"
+            payload = {"key": old.key, "kind": old.kind, "agent_id": old.agent_id, "reused_from": old.id}
+            self.events.append((name, ids[old.id], payload))
+        return {
+            "id": ids[old.id],
+            "key": old.key,
+            "kind": old.kind,
+            "label": old.label,
+            "agent_id": old.agent_id,
+            "round": old.round,
+            "required": old.required,
+            "parents": [ids[parent] for parent in old.parents if parent in ids],
+            "state": (StepState.READY if ready else StepState.PENDING) if again else old.state,
+            "error_code": "" if again else old.error_code,
+            "error_detail": "" if again else old.error_detail,
+            "started_at": None if again else old.started_at,
+            "finished_at": None if again else old.finished_at,
+            "input": old.body.input,
+            "output": None if again else old.body.output,
+        }
 
 
 def plan_replay(run: Run | None, step_id: str) -> Replay:

@@ -17,7 +17,7 @@ from networks.models import ApiKey, Network
 from web.problems import Conflict, Invalid
 from web.strictjson import escape
 
-from .lifecycle import TERMINAL, cancel_run, retry_task, start_run
+from .lifecycle import TERMINAL, cancel_run, retry_task, start_new_task, start_run
 from .models import Run, Task
 
 MAX_SCHEMA = 32 * 1024
@@ -56,8 +56,7 @@ def create_task(
         return task
     with transaction.atomic():
         task.save(force_insert=True)
-        ensure_coordinator(network=network)
-        task.run = start_run(task=task, request_id=request_id)
+        task.run = start_new_task(task=task, request_id=request_id)
     return task
 
 

@@ -14,8 +14,10 @@ from networks.models import Network
 from .models import Snapshot
 
 
-def take_snapshot(network: Network) -> str:
-    """Store the network as it is now, once however many runs start with it, and return its hash.
+def take_snapshot(network: Network) -> tuple[str, str]:
+    """Store the network as it is now, once however many runs start with it.
+
+    Returns the snapshot's hash and the coordinator's id.
 
     Raises `Agent.DoesNotExist` for a network without a coordinator.
     """
@@ -23,7 +25,7 @@ def take_snapshot(network: Network) -> str:
     hash_ = hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
     if not Snapshot.objects.filter(hash=hash_).exists():
         Snapshot.objects.bulk_create([Snapshot(hash=hash_, body=body)], ignore_conflicts=True)
-    return hash_
+    return hash_, body["coordinator_id"]
 
 
 def _body(network: Network, agents: Sequence[Agent]) -> dict[str, Any]:

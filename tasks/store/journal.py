@@ -1,7 +1,7 @@
 """The ledger of model calls: written before a request is sent, settled when it ends, replayed after a crash."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -43,7 +43,7 @@ class JournalStore:
                 turn = row["turn"]
                 journal.counts[turn] = journal.counts.get(turn, 0) + 1
                 if row["state"] == "succeeded" and row["reply"] is not None:
-                    journal.replies[turn] = reply_from_json(row["reply"])
+                    journal.replies[turn] = replace(reply_from_json(row["reply"]), model=row["model"])
                 elif row["chain_pass"] == chain_pass and row["state"] in ("failed", "started", "unknown"):
                     failure = Failure(row["failure"]) if row["failure"] else None
                     journal.tries.setdefault(turn, []).append(PastTry(row["provider"], row["model"], failure))

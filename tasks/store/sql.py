@@ -290,6 +290,44 @@ LEFT JOIN tasks_step s ON s.id = i.id
 WHERE s.id IS NULL OR s.state <> 'running' OR s.fence <> i.fence OR s.owner <> %(owner)s
 """
 
+# --- the beginning of a run --------------------------------------------------------------------------
+
+# Everything a run starts with, in one statement; `steps` and `events` are rows as JSON.
+START_RUN = """
+WITH run AS (
+    INSERT INTO tasks_run (id, project_id, network_id, task_id, planner, snapshot_id, state, wait_reason, priority,
+        event_seq, iterations, max_iterations, max_parallel_steps, deadline_at, cost, input_tokens, output_tokens,
+        cached_tokens, model_calls, error_code, error_detail, replayed_from_id, request_id, created_at, started_at,
+        updated_at)
+    VALUES (%(run)s, %(project)s, %(network)s, %(task)s, 'delegation', %(snapshot)s, 'running', '', %(priority)s,
+        jsonb_array_length(%(events)s), %(iterations)s, %(max_iterations)s, %(max_parallel)s, least(
+            now() + make_interval(secs => %(timeout)s), %(deadline)s), 0, 0, 0,
+        0, 0, '', '', %(replayed_from)s, %(request_id)s, now(), now(), now())
+), body AS (
+    INSERT INTO tasks_runbody (run_id, input) VALUES (%(run)s, %(input)s)
+), rows AS (
+    SELECT r.* FROM jsonb_to_recordset(%(steps)s) AS r(id text, key text, kind text, label text, agent_id text,
+        round int, required bool, parents jsonb, state text, error_code text, error_detail text,
+        started_at timestamptz, finished_at timestamptz, input jsonb, output jsonb)
+), step AS (
+    INSERT INTO tasks_step (id, run_id, project_id, key, kind, version, label, agent_id, round, required, parents,
+        state, wait_reason, rank, owner, fence, crashes, tries, releases, error_code, error_detail, created_at,
+        ready_at, started_at, finished_at)
+    SELECT id, %(run)s, %(project)s, key, kind, %(version)s, label, agent_id, round, required,
+        ARRAY(SELECT jsonb_array_elements_text(parents)), state, '',
+        now() - make_interval(secs => %(priority_seconds)s), '', 0, 0, 0, 0, error_code, error_detail, now(),
+        CASE WHEN state = 'ready' THEN now() END, started_at, finished_at
+    FROM rows
+), step_body AS (
+    INSERT INTO tasks_stepbody (step_id, input, output) SELECT id, input, output FROM rows
+), event AS (
+    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
+    SELECT %(run)s, e.n, e.value->>'type', e.value->>'step_id', e.value->'payload', now()
+    FROM jsonb_array_elements(%(events)s) WITH ORDINALITY AS e(value, n)
+)
+UPDATE tasks_task SET run_id = %(run)s WHERE id = %(task)s
+"""
+
 # --- the end of a run from outside: cancelled, or out of time ----------------------------------------
 
 END_RUN = """

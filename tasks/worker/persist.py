@@ -1,13 +1,12 @@
 """Writes that must not be lost: tried again while the database is away."""
 
-import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import psycopg
 import structlog
 from psycopg_pool import PoolTimeout
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -20,11 +19,16 @@ async def persist(write: Callable[[], Awaitable[T]], what: str) -> T:
 
     The write must be safe to repeat: a commit whose answer was lost is made again.
     """
-    pause = 0.1
-    while True:
-        try:
-            return await write()
-        except OUTAGE as error:
-            log.warning("database away, keeping a write", what=what, error=str(error)[:200], retry_in=pause)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
-            pause = min(pause * 2, 2.0)
+
+    def complain(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning(
+            "database away, keeping a write", what=what, tries=state.attempt_number, error=str(error)[:200]
+        )
+
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(OUTAGE),
+        wait=wait_random_exponential(multiplier=0.1, max=2.0),
+        before_sleep=complain,
+    )
+    return await retrying(write)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from agents.providers.base import complete
@@ -38,6 +39,7 @@ class StepSession:
         self._reads = reads
         self._gateway = gateway
         self._turn = 0
+        self._asked = ""
         self._context: Mapping[str, Any] | None = None
         self._begun = claimed.work.frozen is not None
         self._until = None if claimed.seconds_left is None else time.monotonic() + claimed.seconds_left
@@ -60,6 +62,8 @@ class StepSession:
         self._turn = turn
         chain = self._gateway.chain(self.work.project_id, models, self, total_timeout=self._seconds())
         reply = await complete(chain, request)
+        # By its catalogue id: vendors answer with the name of a dated snapshot.
+        reply = replace(reply, model=self._asked or reply.model)
         crash.point(crash.REPLY_RECEIVED)
         self.events.append(
             (
@@ -96,6 +100,7 @@ class StepSession:
             events=events,
         )
         self._begun = True
+        self._asked = start.model
         self._journal.counts[self._turn] = count + 1
         self.events.clear()
         crash.point(crash.CALL_JOURNALED)

@@ -109,8 +109,8 @@ def _with_repair(request: ModelRequest, reply: Reply, problems: Sequence[str]) -
 
 
 def _after(models: Sequence[str], answered: str) -> list[str]:
-    """Return the models behind the one that answered; a chain that answered by an alias has none left of it."""
-    return list(models[models.index(answered) + 1 :]) if answered in models else list(models[1:])
+    """Return the models behind the one that answered; none behind one that is not of the chain (rehearsal)."""
+    return list(models[models.index(answered) + 1 :]) if answered in models else []
 
 
 def failed_step(error: ProviderError) -> StepFailed:
