@@ -247,10 +247,12 @@ async def main() -> None:
     """Print the engine's table."""
     servers = "given by DATABASE_URL" if "DATABASE_URL" in os.environ else "embedded"
     print(
-        f"\nThe engine: coordinator + {SPECIALISTS} specialists + synthesis, {SPECIALISTS + 2} calls, 3 deep, {LATENCY_MS:.0f} ms each"
+        f"\nThe engine: coordinator + {SPECIALISTS} specialists + synthesis, {SPECIALISTS + 2} calls, 3 deep, ",
+        end="",
     )
+    print(f"{LATENCY_MS:.0f} ms each")
     print(
-        f"  PostgreSQL {servers}, fsync and synchronous_commit as configured (on by default), {os.cpu_count()} cores\n"
+        f"  PostgreSQL {servers}, fsync and synchronous_commit on unless set otherwise, {os.cpu_count()} cores\n"
     )
     with vendors(LATENCY_MS) as base:
         await two_workers(base)

@@ -9,7 +9,6 @@ from django.core.asgi import get_asgi_application
 django = get_asgi_application()  # sets Django up: consumers may be imported only below
 
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-
 from django.conf import settings  # noqa: E402
 
 from meshsite import celery, metrics, tether  # noqa: E402, F401 (hints need the Celery application)

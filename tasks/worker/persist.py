@@ -31,4 +31,7 @@ async def persist(write: Callable[[], Awaitable[T]], what: str) -> T:
         wait=wait_random_exponential(multiplier=0.1, max=2.0),
         before_sleep=complain,
     )
-    return await retrying(write)
+    async for attempt in retrying:
+        with attempt:
+            return await write()
+    raise AssertionError("it retries until it returns or raises")
