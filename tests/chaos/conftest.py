@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
 
 from tests.fakes.vendor_server import Vendors, vendor_servers
 
@@ -54,3 +55,13 @@ def mesh(
     yield mesh
     mesh.stop()
     print(mesh.story())  # pytest shows it with a failure
+
+
+@pytest.fixture
+def broker(redis_url: str) -> Iterator[Celery]:
+    """A Celery application that sends hints to the test's own workers."""
+    app = Celery(
+        "hints", broker=redis_url.replace("unix://", "redis+socket://").replace("?db=", "?virtual_host=")
+    )
+    yield app
+    app.close()

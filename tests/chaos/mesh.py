@@ -19,6 +19,8 @@ from tests.fakes.vendor_server import Vendors
 from .workers import LEASE_SECONDS, SWEEP_SECONDS, WorkerProcess
 
 T = TypeVar("T")
+KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY", "google": "GEMINI_API_KEY"}
+CLAUDE, CLAUDE_GPT, CLAUDE_GPT_GEMINI = "anthropic", "anthropic openai", "anthropic openai google"
 ENDED = ("succeeded", "failed", "cancelled")
 BRIEF = "Plan an email campaign for the launch, its layout, the metrics and the audience segments"
 
@@ -38,32 +40,35 @@ class Mesh:
             "MESH_LEASE_SECONDS": str(LEASE_SECONDS),
             "MESH_SWEEP_SECONDS": str(SWEEP_SECONDS),
             "MESH_LOG_FORMAT": "json",
-            "ANTHROPIC_API_KEY": "key-of-anthropic",
             "ANTHROPIC_BASE_URL": vendors.anthropic.url,
-            "OPENAI_API_KEY": "key-of-openai",
             "OPENAI_BASE_URL": vendors.openai.url,
-            "GEMINI_API_KEY": "key-of-google",
             "GOOGLE_GEMINI_BASE_URL": vendors.google.url,
         }
 
     # --- processes ----------------------------------------------------------------------------------
 
-    def begin_worker(self, slot: str = "w1", *, crash: str = "", **env: str) -> WorkerProcess:
-        """Start a worker and return at once. `crash` arms a crash point: `name:count`."""
+    def begin_worker(
+        self, slot: str = "w1", *, crash: str = "", keys: str = CLAUDE, **env: str
+    ) -> WorkerProcess:
+        """Start a worker and return at once. `crash` arms a crash point: `name:count`.
+
+        `keys` are the vendors it may ask; each costs the import of its SDK.
+        """
         log = self._folder / f"{len(self.workers)}-{slot}.log"
-        worker = WorkerProcess(slot, {**self._env, "MESH_CRASH": crash, **env}, log)
+        given = {KEYS[vendor]: f"key-of-{vendor}" for vendor in keys.split()}
+        worker = WorkerProcess(slot, {**self._env, **given, "MESH_CRASH": crash, **env}, log)
         self.workers.append(worker)
         return worker
 
-    def start_worker(self, slot: str = "w1", *, crash: str = "", **env: str) -> WorkerProcess:
+    def start_worker(self, slot: str = "w1", **options: str) -> WorkerProcess:
         """Start a worker and wait until it claims."""
-        worker = self.begin_worker(slot, crash=crash, **env)
+        worker = self.begin_worker(slot, **options)
         self.wait_ready(worker)
         return worker
 
-    def start_workers(self, *slots: str, **env: str) -> list[WorkerProcess]:
+    def start_workers(self, *slots: str, **options: str) -> list[WorkerProcess]:
         """Start several at once: their start is what takes time."""
-        workers = [self.begin_worker(slot, **env) for slot in slots]
+        workers = [self.begin_worker(slot, **options) for slot in slots]
         for worker in workers:
             self.wait_ready(worker)
         return workers
