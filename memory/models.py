@@ -5,6 +5,7 @@ from django.contrib.postgres.search import SearchVector, SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import MD5
 
 from networks.models import Network, Project
 from web.fields import id_field, ref_field
@@ -50,7 +51,12 @@ class MemoryItem(models.Model):
     superseded_at = models.DateTimeField(null=True, blank=True)
     version = models.PositiveIntegerField(default=1)
     search = models.GeneratedField(
-        expression=SearchVector("content", config="english"), output_field=SearchVectorField(), db_persist=True
+        expression=SearchVector("content", config="english"),
+        output_field=SearchVectorField(),
+        db_persist=True,
+    )
+    content_hash = models.GeneratedField(
+        expression=MD5("content"), output_field=models.CharField(max_length=32), db_persist=True
     )
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
@@ -58,9 +64,14 @@ class MemoryItem(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["network", "-id"], condition=Q(superseded_at__isnull=True), name="memory_live"),
+            models.Index(
+                fields=["network", "-id"], condition=Q(superseded_at__isnull=True), name="memory_live"
+            ),
+            models.Index(fields=["network", "content_hash"], name="memory_same_content"),
             GinIndex(fields=["search"], name="memory_search"),
-            models.Index(fields=["expires_at"], condition=Q(expires_at__isnull=False), name="memory_expiring"),
+            models.Index(
+                fields=["expires_at"], condition=Q(expires_at__isnull=False), name="memory_expiring"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -26,17 +26,25 @@ WITH asked AS MATERIALIZED (
            CASE WHEN %(query)s::text = '' THEN 1 ELSE ts_rank_cd(search, words, 1 | 32) END
            * confidence
            * (0.5 + 0.5 * power(0.5, extract(epoch FROM now() - created_at) / 2592000.0)) AS score
-    FROM live, chosen
-    WHERE %(query)s::text = '' OR search @@ words
+    FROM (
+        SELECT live.*, words FROM live, chosen WHERE %(query)s::text = '' OR search @@ words
+        ORDER BY id DESC LIMIT {candidates}
+    ) AS live
 )
 SELECT {columns} FROM found {tail}
 """
+
+# Ranking reads every candidate; the newest are ranked when there are more than this.
+_RANKED_BY_ENGINE = 300
+_RANKED_BY_SEARCH = 10_000
 
 _RECALLED = "id, type, content, confidence, source, source_agent_id, trusted, created_at, score"
 _BEST_FIRST = "ORDER BY score DESC, id DESC"
 
 #: Parameters: network_id, query, limit. An empty query returns the most recent and most certain items.
-RECALL_SQL = _STATEMENT.format(filters="", columns=_RECALLED, tail=f"{_BEST_FIRST} LIMIT %(limit)s::int")
+RECALL_SQL = _STATEMENT.format(
+    candidates=_RANKED_BY_ENGINE, filters="", columns=_RECALLED, tail=f"{_BEST_FIRST} LIMIT %(limit)s::int"
+)
 
 _FILTERS = {
     "type": "type = %(type)s",
@@ -53,6 +61,7 @@ def recall_params(*, network_id: str, query: str, limit: int) -> dict[str, Any]:
 def search_sql(filters: set[str]) -> str:
     """A page of ids with their scores. Further parameters: offset, and one for each of `filters`."""
     return _STATEMENT.format(
+        candidates=_RANKED_BY_SEARCH,
         filters=_conditions(filters),
         columns="id, score",
         tail=f"{_BEST_FIRST} LIMIT %(limit)s::int OFFSET %(offset)s::int",
@@ -61,7 +70,9 @@ def search_sql(filters: set[str]) -> str:
 
 def count_sql(filters: set[str]) -> str:
     """How many items a search finds, counted no further than %(limit)s."""
-    inner = _STATEMENT.format(filters=_conditions(filters), columns="1", tail="LIMIT %(limit)s::int")
+    inner = _STATEMENT.format(
+        candidates=_RANKED_BY_SEARCH, filters=_conditions(filters), columns="1", tail="LIMIT %(limit)s::int"
+    )
     return f"SELECT count(*) FROM ({inner}) AS counted"  # noqa: S608  (constants only)
 
 

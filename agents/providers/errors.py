@@ -36,7 +36,8 @@ class ProviderError(Exception):
     """A model call failed.
 
     `retry_after` is in seconds, when the vendor or the breaker said so. `nothing_sent` tells that the
-    vendor cannot have seen the request; `output_already_sent` that a listener has already had chunks.
+    vendor cannot have seen the request; `output_already_sent` that a listener has already had chunks;
+    `in_haste` that the caller had too little time left for a fair try, so the vendor is not to blame.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class ProviderError(Exception):
         retry_after: float | None = None,
         nothing_sent: bool = False,
         output_already_sent: bool = False,
+        in_haste: bool = False,
     ) -> None:
         super().__init__(message)
         self.category = category
@@ -61,6 +63,7 @@ class ProviderError(Exception):
         self.retry_after = retry_after
         self.nothing_sent = nothing_sent
         self.output_already_sent = output_already_sent
+        self.in_haste = in_haste
 
 
 class ChainUnavailable(ProviderError):

@@ -238,8 +238,8 @@ class Permit:
         self._counted = error
         endpoint, model = self._breakers
         rule = TABLE[error.category]
-        if error.category is Failure.RATE_LIMITED and error.nothing_sent:
-            self.abandoned()  # our own limit: the vendor was not asked
+        if error.in_haste or (error.category is Failure.RATE_LIMITED and error.nothing_sent):
+            self.abandoned()  # our own time or limit: it says nothing of the vendor
             return
         if error.category in PROOF_OF_LIFE:
             endpoint.succeeded(probe=endpoint in self._probing)

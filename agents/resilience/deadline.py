@@ -45,6 +45,10 @@ class Deadlines:
     whole_reply: float = 180.0
 
 
+# A vendor that was given less than this is not blamed for being late: the run's own time was up.
+FAIR_SECONDS = 5.0
+
+
 class Deadline:
     """Ends a try that is silent too long or takes too long, and closes its socket at once.
 
@@ -79,7 +83,10 @@ class Deadline:
                         raise  # not ours
                     what = f"{limit:g} s without a {waited_for}" if limit <= left else f"{total:.3g} s in all"
                     raise ProviderError(
-                        Failure.DEADLINE, f"The model took too long: {what}.", model=request.model
+                        Failure.DEADLINE,
+                        f"The model took too long: {what}.",
+                        model=request.model,
+                        in_haste=total < min(limit, FAIR_SECONDS),
                     ) from error
                 yield chunk
                 if request.stream:

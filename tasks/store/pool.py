@@ -30,7 +30,13 @@ def make_pool(conninfo: str, *, size: int = 6) -> AsyncConnectionPool[Connection
         configure=_configure,
         open=False,
         name="engine",
-        kwargs={"connect_timeout": 3, "application_name": "mesh-worker", "prepare_threshold": 3},
+        kwargs={
+            "connect_timeout": 3,
+            "application_name": "mesh-worker",
+            "prepare_threshold": 2,
+            # The statements are large and always the same: planning them anew costs more than running them.
+            "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
+        },
     )
 
 

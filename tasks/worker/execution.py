@@ -68,6 +68,8 @@ class Execution:
             self.job.cancel()
 
     async def run(self) -> tuple[str, Sequence[str]]:
+        if self.claimed.seconds_left is not None and self.claimed.seconds_left <= 0:
+            return "overdue", ()  # the sweeper ends it, or its run, at its next turn
         try:
             journal = Journal()
             if self.fence > 1:
