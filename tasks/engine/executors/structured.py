@@ -1,5 +1,6 @@
 """Asking a model for one JSON object: freeze the context, ask, check, have it mended once, fall back."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,13 +29,16 @@ def freeze(
     user: str,
     recalled: Sequence[str],
 ) -> Mapping[str, Any]:
-    """Make the step's context and hand it over to be stored with the first call."""
+    """Make the step's context and hand it over to be stored with the first call.
+
+    The schema is kept as text: the database sorts an object's keys, and models write theirs in schema order.
+    """
     context = {
         "agent_id": agent.id,
         "models": list(agent.models),
         "parameters": dict(agent.parameters),
         "schema_name": name,
-        "schema": schema,
+        "schema": json.dumps(schema, ensure_ascii=False),
         "system": system,
         "user": user,
         "recalled": list(recalled),
@@ -55,11 +59,12 @@ async def ask_for_object(
     Raises `StepFailed` ("invalid_output", "refused") and what `port.ask` raises.
     """
     models: list[str] = list(context["models"])
-    request = _request(context)
+    schema: dict[str, Any] = json.loads(context["schema"])
+    request = _request(context, schema)
     turn = 0
     while True:
         reply = await port.ask(turn, request, models)
-        value, problems = _read(reply, context["schema"])
+        value, problems = _read(reply, schema)
         sensible = not problems
         if value is not None and sensible:
             problems = check(value)
@@ -73,11 +78,11 @@ async def ask_for_object(
                 raise StepFailed(
                     "invalid_output", "The model's answer cannot be used: " + "; ".join(problems)[:800]
                 )
-            models, request = rest, _request(context)
+            models, request = rest, _request(context, schema)
         turn += 1
 
 
-def _request(context: Mapping[str, Any]) -> ModelRequest:
+def _request(context: Mapping[str, Any], schema: Mapping[str, Any]) -> ModelRequest:
     parameters = context["parameters"]
     max_tokens = int(parameters.get("max_tokens") or DEFAULT_MAX_TOKENS)
     return ModelRequest(
@@ -86,7 +91,7 @@ def _request(context: Mapping[str, Any]) -> ModelRequest:
         max_tokens=max_tokens,
         temperature=parameters.get("temperature"),
         top_p=parameters.get("top_p"),
-        output_schema=OutputSchema(context["schema_name"], context["schema"]),
+        output_schema=OutputSchema(context["schema_name"], schema),
         stream=max_tokens > WHOLE_REPLY_TOKENS,
     )
 
