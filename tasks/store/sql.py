@@ -252,12 +252,12 @@ REMEMBER = """
 INSERT INTO memory_memoryitem (id, project_id, network_id, type, content, confidence, metadata, source,
     source_agent_id, source_run_id, source_step_id, source_key_id, trusted, write_key, version,
     created_at, updated_at)
-SELECT r.id, %(project)s, %(network)s, r.type, r.content, r.confidence, '{}', 'agent',
+SELECT r.id, %(project)s::text, %(network)s::text, r.type, r.content, r.confidence, '{}', 'agent',
     %(agent)s, %(run)s, %(step)s, '', true, r.write_key, 1, statement_timestamp(), statement_timestamp()
 FROM jsonb_to_recordset(%(rows)s) AS r(id text, type text, content text, confidence float, write_key text)
 WHERE NOT EXISTS (
     SELECT 1 FROM memory_memoryitem m
-    WHERE m.network_id = %(network)s AND m.content_hash = md5(r.content) AND m.superseded_at IS NULL
+    WHERE m.network_id = %(network)s::text AND m.content_hash = md5(r.content) AND m.superseded_at IS NULL
       AND (m.expires_at IS NULL OR m.expires_at > now())
 )
 ON CONFLICT (write_key) DO NOTHING
