@@ -58,14 +58,14 @@ class Client:
     async def post(self, *, process: bool) -> dict[str, Any]:
         path = f"/api/mesh/networks/{self.network}/tasks"
         answer = await self.http.post(path, json={**TASK, "process": process})
-        return answer.raise_for_status().json()  # type: ignore[no-any-return]
+        return answer.raise_for_status().json()
 
     async def finished(self, task_id: str) -> dict[str, Any]:
         path = f"/api/mesh/networks/{self.network}/tasks/{task_id}?wait=60"
         while True:
             answer = (await self.http.get(path)).raise_for_status().json()
             if answer["status"] in ("completed", "failed", "cancelled"):
-                return answer  # type: ignore[no-any-return]
+                return answer
 
 
 async def bare_sdk(base: Vendors) -> tuple[float, float]:

@@ -155,6 +155,7 @@ if REDIS_URL:
 
 # --- the engine ------------------------------------------------------------------------------------
 MESH_API_KEY = env.str("MESH_API_KEY", "")
+MESH_RATE_LIMIT_PER_MINUTE = env.int("MESH_RATE_LIMIT_PER_MINUTE", 6000)  # of one API key
 MESH_WEB_THREADS = env.int("MESH_WEB_THREADS", 8)  # synchronous requests at once in a web process
 MESH_WORKERS = env.int("MESH_WORKERS", 2)
 MESH_WORKER_STEPS = env.int("MESH_WORKER_STEPS", 256)

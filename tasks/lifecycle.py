@@ -1,6 +1,7 @@
 """Starting, cancelling and retrying runs: what people and clients do to them from outside the engine."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -76,7 +77,7 @@ def cancel_run(*, run_id: str, reason: str = "") -> bool:
                 "code": "cancelled",
                 "detail": detail[:1000],
                 "event": "run.cancelled",
-                "payload": Jsonb({"reason": detail[:500]}),
+                "payload": _json({"reason": detail[:500]}),
             },
         )
         ended = cursor.fetchone()
@@ -97,7 +98,7 @@ def requeue_run(*, run_id: str) -> int:
         state=StepState.READY, ready_at=timezone.now(), run_after=None
     )
     for kind, id_ in woken:
-        transaction.on_commit(lambda kind=kind, id_=id_: hints.publish(kind, id_, run_id))
+        transaction.on_commit(partial(_hint, kind, id_, run_id))
     return len(woken)
 
 
@@ -167,7 +168,7 @@ def _begin(
         )
     for row in rows:
         if row["state"] == StepState.READY:
-            transaction.on_commit(lambda row=row: hints.publish(row["kind"], row["id"], run_id))
+            transaction.on_commit(partial(_hint, row["kind"], row["id"], run_id))
     transaction.on_commit(lambda: publish_notice(run_id))
     run = Run(
         id=run_id,
@@ -205,5 +206,9 @@ def _first_steps(run_id: str, max_iterations: int, run_input: Mapping[str, Any])
     ]
 
 
-def _json(value: Any) -> Jsonb:
+def _hint(kind: str, step_id: str, run_id: str) -> None:
+    hints.publish(kind, step_id, run_id)
+
+
+def _json(value: Any) -> Any:
     return Jsonb(value, dumps=orjson.dumps)

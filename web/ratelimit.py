@@ -116,7 +116,7 @@ def spend(request: HttpRequest) -> None:
     owner: str = getattr(request, "rate_owner", "")
     if not owner or hasattr(request, "rate_used"):
         return
-    quota: int = getattr(request, "rate_quota", None) or getattr(settings, "MESH_RATE_LIMIT_PER_MINUTE", 6000)
+    quota = int(getattr(request, "rate_quota", None) or settings.MESH_RATE_LIMIT_PER_MINUTE)
     now = time.time()
     used = counter.add(owner, now)
     request.rate_quota, request.rate_used = quota, used  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from jsonschema.validators import validator_for
 MAX_SUBTASKS = 20
 MEMORY_TYPES = ("fact", "context", "decision", "feedback")
 
-_MEMORY = {
+_MEMORY: dict[str, Any] = {
     "type": "object",
     "properties": {
         "type": {"type": "string", "enum": list(MEMORY_TYPES)},
@@ -23,7 +23,7 @@ _MEMORY = {
     "required": ["type", "content", "confidence"],
     "additionalProperties": False,
 }
-_RESULT = {
+_RESULT: dict[str, Any] = {
     "type": "object",
     "properties": {
         "content": {"type": "string"},

@@ -55,7 +55,9 @@ class LeaseStore:
             else:
                 return self.slot_held
         self.slot_held = False
-        self._guard = await AsyncConnection.connect(self._pool.conninfo, autocommit=True, connect_timeout=3)
+        self._guard = await AsyncConnection.connect(
+            str(self._pool.conninfo), autocommit=True, connect_timeout=3
+        )
         cursor = await self._guard.execute(
             "SELECT pg_try_advisory_lock(%s, %s)",
             (zlib.crc32(b"mesh slot") - 2**31, zlib.crc32(self.slot.encode()) - 2**31),

@@ -72,7 +72,6 @@ class StepLoop:
                 while self.claiming and self.free > 0:
                     claimed = await life.claims.claim(min(CLAIM_BATCH, self.free))
                     if claimed:
-                        metrics.claimed(len(claimed))
                         crash.point(crash.CLAIMED)
                     self.start(claimed, life)
                     if len(claimed) < CLAIM_BATCH:
@@ -81,6 +80,8 @@ class StepLoop:
                 await asyncio.wait_for(self._wake.wait(), self._poll)
 
     def start(self, claimed: Sequence[Claimed], life: Incarnation) -> None:
+        if claimed:
+            metrics.claimed(len(claimed))
         for item in claimed:
             execution = Execution(item, life, self._gateway, self, self._notify)
             self._running[item.work.id] = execution

@@ -22,6 +22,7 @@ from agents.credentials import credentials
 from agents.metrics import PrometheusObserver
 from agents.providers import registry
 from agents.resilience.gateway import ModelGateway
+from agents.resilience.ports import ModelInfo
 from agents.selectors import load_catalogue
 from tasks.notices import publish_notice
 from tasks.store.pool import make_pool
@@ -46,7 +47,7 @@ class LiveCatalogue:
     def __init__(self) -> None:
         self.current: Catalogue = load_catalogue()
 
-    def resolve(self, name: str):  # type: ignore[no-untyped-def]
+    def resolve(self, name: str) -> ModelInfo | None:
         return self.current.resolve(name)
 
     def default_chain(self, tier: str = "standard") -> tuple[str, ...]:
@@ -65,8 +66,8 @@ class Runtime:
     def __init__(self, hostname: str) -> None:
         self.hostname = hostname
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
-        self._ready = threading.Event()
         self._over = threading.Event()
+        self._drain_seconds = DRAIN_SECONDS
         self._steps: StepLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -131,16 +132,18 @@ class Runtime:
 
     async def _live(self, life: Incarnation, steps: StepLoop) -> None:
         """Live one incarnation: until told to stop, or until the others gave it up."""
+        assert self._stop is not None
         while True:
             try:
                 await life.lease.register()
                 break
             except OUTAGE as error:
                 log.warning("waiting for the database", error=str(error)[:200])
-                await asyncio.sleep(0.5)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 0.5)
+                return
         log.info("worker ready", slot=life.lease.slot, owner=life.owner, slots=steps.slots)
         sweeper = Sweeper(life, steps, publish_notice, seconds=settings.MESH_SWEEP_SECONDS)
-        assert self._stop is not None
         renewing = asyncio.create_task(renew_forever(life, steps), name="renew")
         jobs = [
             asyncio.create_task(steps.claim_forever(life), name="claim"),
@@ -152,7 +155,7 @@ class Runtime:
             done, _ = await asyncio.wait([renewing, stopping, *jobs], return_when=asyncio.FIRST_COMPLETED)
             if stopping in done:
                 began = time.monotonic()
-                await steps.drain(getattr(self, "_drain_seconds", DRAIN_SECONDS))
+                await steps.drain(self._drain_seconds)
                 log.info("worker drained", seconds=round(time.monotonic() - began, 2))
                 with suppress(*OUTAGE):
                     await life.lease.resign()

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -53,13 +54,13 @@ class Sweeper:
             settled=settled, held=[step_id for step_id, _ in self._steps.held]
         )
         for orphan in orphans:
-            await self._isolated(lambda orphan=orphan: self._recover(orphan), orphan.run_id)
+            await self._isolated(partial(self._recover, orphan), orphan.run_id)
         if orphans:
             metrics.lease_lost(len(orphans))
         for run_id in await self._sweep.overdue_runs():
-            await self._isolated(lambda run_id=run_id: self._time_out(run_id), run_id)
+            await self._isolated(partial(self._time_out, run_id), run_id)
         for end in await self._sweep.overdue_steps():
-            await self._isolated(lambda end=end: self._sweep.end_step(end), end.run_id)
+            await self._isolated(partial(self._sweep.end_step, end), end.run_id)
             self._notify(end.run_id)
         woken = await self._sweep.wake_due()
         if woken or orphans:
