@@ -14,10 +14,13 @@ class Agent(models.Model):
 
     id = id_field("agent")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="agents")
-    network = models.ForeignKey(Network, null=True, blank=True, on_delete=models.CASCADE, related_name="agents")
+    network = models.ForeignKey(
+        Network, null=True, blank=True, on_delete=models.CASCADE, related_name="agents"
+    )
     name = models.CharField(max_length=100)
     type = models.CharField(
-        max_length=50, help_text="coordinator, content, design, analytics, personalization or a type of yours."
+        max_length=50,
+        help_text="coordinator, content, design, analytics, personalization or a type of yours.",
     )
     description = models.CharField(max_length=1000, blank=True)
     model = models.CharField(
@@ -52,7 +55,9 @@ class CatalogueModel(models.Model):
     tier = models.CharField(max_length=20, help_text="standard, small or large")
     aliases = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     capabilities = models.JSONField(default=dict, help_text="context_window, max_output, sampling, …")
-    prices = models.JSONField(default=dict, help_text="US dollars per million tokens: input, output, cached, date")
+    prices = models.JSONField(
+        default=dict, help_text="US dollars per million tokens: input, output, cached, date"
+    )
     retires_on = models.DateField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
     history = HistoricalRecords()
@@ -77,7 +82,9 @@ class ProviderCredential(models.Model):
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "provider"], name="credential_project_provider")]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "provider"], name="credential_project_provider")
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider} key of {self.project_id}"

@@ -117,7 +117,9 @@ class Network(models.Model):
         ordering = ["-id"]
         indexes = [models.Index(fields=["project", "-id"])]
         constraints = [
-            models.CheckConstraint(condition=Q(budget__isnull=True) | Q(budget__gt=0), name="network_budget_gt_0")
+            models.CheckConstraint(
+                condition=Q(budget__isnull=True) | Q(budget__gt=0), name="network_budget_gt_0"
+            )
         ]
 
     def __str__(self) -> str:

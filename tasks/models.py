@@ -130,7 +130,9 @@ class Run(models.Model):
             models.Index(fields=["project", "-id"]),
             models.Index(fields=["network", "state"]),
             models.Index(
-                fields=["deadline_at"], condition=Q(state__in=["pending", "running", "waiting"]), name="run_unfinished"
+                fields=["deadline_at"],
+                condition=Q(state__in=["pending", "running", "waiting"]),
+                name="run_unfinished",
             ),
         ]
 
@@ -171,7 +173,9 @@ class Step(models.Model):
     parents = ArrayField(ref_field(), default=list, help_text="Ids of the steps it waits for.")
     state = models.CharField(max_length=13, choices=StepState.choices, default=StepState.PENDING)
     wait_reason = models.CharField(max_length=12, choices=WaitReason.choices, default="", blank=True)
-    rank = models.DateTimeField(help_text="Queue order: the time it became ready, less 30 s a priority point.")
+    rank = models.DateTimeField(
+        help_text="Queue order: the time it became ready, less 30 s a priority point."
+    )
     run_after = models.DateTimeField(null=True, blank=True, help_text="Not before this time.")
     owner = ref_field(blank=True, help_text="The worker incarnation that holds it.")
     fence = models.PositiveIntegerField(default=0)
@@ -207,7 +211,9 @@ class StepBody(models.Model):
         Step, primary_key=True, on_delete=models.CASCADE, db_constraint=False, related_name="body"
     )
     input = models.JSONField(default=dict)
-    context = models.JSONField(null=True, help_text="Written once, by the first attempt; every retry sends the same.")
+    context = models.JSONField(
+        null=True, help_text="Written once, by the first attempt; every retry sends the same."
+    )
     output = models.JSONField(null=True)
 
     def __str__(self) -> str:
@@ -269,7 +275,9 @@ class Worker(models.Model):
     lease_until = models.DateTimeField()
     started_at = models.DateTimeField()
     draining = models.BooleanField(default=False)
-    stale_writes = models.PositiveIntegerField(default=0, help_text="Writes dropped because the fence had moved.")
+    stale_writes = models.PositiveIntegerField(
+        default=0, help_text="Writes dropped because the fence had moved."
+    )
 
     class Meta:
         ordering = ["slot", "-id"]
