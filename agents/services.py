@@ -9,7 +9,7 @@ from simple_history.utils import bulk_create_with_history
 from networks import services as networks
 from networks.models import Network, Project
 from web.ids import new_id
-from web.problems import Invalid, Problem
+from web.problems import Invalid
 
 from .catalogue import seed_data
 from .credentials import credentials
@@ -64,7 +64,7 @@ def create_agent(*, network: Network, values: Values) -> Agent:
         with transaction.atomic():
             return Agent.objects.create(project_id=network.project_id, network=network, **values)
     except IntegrityError as error:
-        raise _integrity_problem(error) from error
+        raise _integrity_problem(error) from error.__cause__
 
 
 def update_agent(*, agent: Agent, changes: Values) -> Agent:
@@ -76,7 +76,7 @@ def update_agent(*, agent: Agent, changes: Values) -> Agent:
         with transaction.atomic():
             agent.save(update_fields=[*changes, "updated_at"])
     except IntegrityError as error:
-        raise _integrity_problem(error) from error
+        raise _integrity_problem(error) from error.__cause__
     return agent
 
 
@@ -143,7 +143,7 @@ def _check_models(project: Project, names: Sequence[str], pointer: str, *, one: 
             raise Invalid(place, f"There is no model {name!r}.", "unknown_model")
 
 
-def _integrity_problem(error: IntegrityError) -> Problem:
+def _integrity_problem(error: IntegrityError) -> Exception:
     if "one_coordinator_a_network" in str(error):
         return Invalid("/type", _TWO_COORDINATORS, "two_coordinators")
-    return Problem("not_found", "The network is gone.")
+    return error

@@ -1,7 +1,7 @@
 """What clients do with tasks and networks. Running them is `tasks.lifecycle`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +10,7 @@ from django.utils import timezone
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from agents.models import Agent
 from agents.services import ensure_coordinator
 from memory.models import MemoryItem, MemoryType
 from memory.services import remember
@@ -56,24 +57,25 @@ def create_task(
         return task
     with transaction.atomic():
         task.save(force_insert=True)
-        task.run = start_new_task(task=task, request_id=request_id)
+        task.run = _with_coordinator(network, lambda: start_new_task(task=task, request_id=request_id))
     return task
 
 
 @transaction.atomic
 def process_task(*, task: Task, retry: bool = False, request_id: str = "") -> Run:
     """Start a task. One that is running answers with its run; one that has ended runs again only on `retry`."""
-    ensure_coordinator(network=task.network)
-    if retry and task.run is not None and task.run.state in TERMINAL:
-        return retry_task(task=task, request_id=request_id)
-    return start_run(task=task, request_id=request_id)
+    again = retry and task.run is not None and task.run.state in TERMINAL
+    start = retry_task if again else start_run
+    return _with_coordinator(task.network, lambda: start(task=task, request_id=request_id))
 
 
 @transaction.atomic
 def retry(*, task: Task, from_step: str | None, input: Mapping[str, Any] | None, request_id: str = "") -> Run:
     """Run a task again, from one of its latest run's steps if it is named, with changed input if it is given."""
-    ensure_coordinator(network=task.network)
-    return retry_task(task=task, from_step=from_step, input=input, request_id=request_id)
+    return _with_coordinator(
+        task.network,
+        lambda: retry_task(task=task, from_step=from_step, input=input, request_id=request_id),
+    )
 
 
 @transaction.atomic
@@ -82,8 +84,7 @@ def cancel_task(*, task: Task, reason: str = "", request_id: str = "") -> Run:
     locked = Task.objects.select_for_update(of=("self",)).select_related("run").get(pk=task.pk)
     run = locked.run
     if run is None:
-        ensure_coordinator(network=task.network)
-        run = start_run(task=task, request_id=request_id)
+        run = _with_coordinator(task.network, lambda: start_run(task=task, request_id=request_id))
     if not cancel_run(run_id=run.pk, reason=reason):
         raise Conflict("task_finished")
     return run
@@ -107,10 +108,10 @@ def give_feedback(*, task: Task, key: ApiKey, rating: int, comment: str = "") ->
 @transaction.atomic
 def delete_network(*, network: Network) -> None:
     """Cancel what a network is doing, then delete it with all that is in it. The model call ledger stays."""
-    # The lock keeps new tasks out; their insert waits for it and then finds no network.
-    Network.objects.select_for_update().get(pk=network.pk)
-    for run_id in _unfinished_runs(network).values_list("pk", flat=True):
-        cancel_run(run_id=run_id, reason="The network was deleted.")
+    # Runs before the network, as workers lock them: they hold a run when they write its memory.
+    _cancel_all(network)
+    Network.objects.select_for_update().get(pk=network.pk)  # new tasks wait for this and find no network
+    _cancel_all(network)  # what was started meanwhile
     network.delete()
 
 
@@ -144,6 +145,20 @@ def check_output_schema(schema: Mapping[str, Any]) -> None:
             pending.extend(part.values())
         elif isinstance(part, list):
             pending.extend(part)
+
+
+def _with_coordinator(network: Network, start: Callable[[], Run]) -> Run:
+    """Start a run; a network whose coordinator was removed gets the default one to work with."""
+    try:
+        return start()
+    except Agent.DoesNotExist:
+        ensure_coordinator(network=network)
+        return start()
+
+
+def _cancel_all(network: Network) -> None:
+    for run_id in _unfinished_runs(network).values_list("pk", flat=True):
+        cancel_run(run_id=run_id, reason="The network was deleted.")
 
 
 def _unfinished_runs(network: Network) -> Any:

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
+from django.db import IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
+from psycopg.errors import ForeignKeyViolation
 from rest_framework import exceptions as drf
 
 from .problem_codes import BY_STATUS, CODES
@@ -106,6 +107,13 @@ def as_problem(error: Exception) -> Problem | None:
         case drf.APIException():
             return Problem(BY_STATUS.get(error.status_code, "internal_error"), str(error.detail))
         case Http404():
+            return NotFound()
+        case ObjectDoesNotExist():
+            # It was there when the caller's right to it was checked: somebody else deleted it meanwhile.
+            logger.info("gone while it was used: %s", error)
+            return NotFound()
+        case IntegrityError() if isinstance(error.__cause__, ForeignKeyViolation):
+            logger.info("its owner went while it was made: %s", error)
             return NotFound()
         case PermissionDenied():
             return Problem("forbidden")

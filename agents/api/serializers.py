@@ -68,7 +68,19 @@ class WrappedAgentBody(Body):
     agent_config = AgentBody()
 
 
+class AgentChangesBody(AgentBody):
+    name = Text(required=False, min_length=1, max_length=100)
+    type = Text(required=False, min_length=1, max_length=50)
+
+
+class WrappedAgentChangesBody(Body):
+    agent_config = AgentChangesBody()
+
+
 AnyAgentBody = PolymorphicProxySerializer("AgentOrConfig", [AgentBody, WrappedAgentBody], None)
+AnyAgentChangesBody = PolymorphicProxySerializer(
+    "AgentChangesOrConfig", [AgentChangesBody, WrappedAgentChangesBody], None
+)
 
 
 class AgentAnswer(serializers.Serializer[Any]):

@@ -18,7 +18,14 @@ from web.openapi import document
 from web.pagination import paginate
 from web.views import MeshView, created, empty, read_body
 
-from .serializers import AgentAnswer, AgentBody, AgentQuery, AnyAgentBody
+from .serializers import (
+    AgentAnswer,
+    AgentBody,
+    AgentChangesBody,
+    AgentQuery,
+    AnyAgentBody,
+    AnyAgentChangesBody,
+)
 
 
 def _allow(network: Network) -> None:
@@ -59,10 +66,10 @@ class AgentView(MeshView):
         _, agent = self._agent(request, network_id, agent_id)
         return Response(shape_agent(agent))
 
-    @document(answer=AgentAnswer, body=AnyAgentBody, conflict=True, summary="Change an agent")
+    @document(answer=AgentAnswer, body=AnyAgentChangesBody, conflict=True, summary="Change an agent")
     def patch(self, request: Request, network_id: str, agent_id: str) -> Response:
         network, agent = self._agent(request, network_id, agent_id)
-        changes = read_body(AgentBody, request, partial=True)
+        changes = read_body(AgentChangesBody, request, partial=True)
         if agent.type == COORDINATOR and changes.get("type", COORDINATOR) != COORDINATOR:
             self.check_coordinator_may_go(network)
         return Response(shape_agent(services.update_agent(agent=agent, changes=changes)))

@@ -197,9 +197,14 @@ def test_it_keeps_the_coordinator_while_the_network_works(
     assert owner.delete(path).status_code == 204
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 def test_it_gives_a_network_without_coordinator_a_new_one_to_work(
-    owner: Caller, network: Network, base: str, task: Task
+    owner: Caller, network: Network, base: str, task: Task, at_once: bool
 ) -> None:
     Agent.objects.get(network=network, type="coordinator").delete()
-    assert owner.post(f"{base}/tasks/{task.pk}/process").status_code == 202
+    if at_once:
+        response = owner.post(f"{base}/tasks", {"task": "Write it.", "process": True})
+        assert response.json()["status"] == "in_progress"
+    else:
+        assert owner.post(f"{base}/tasks/{task.pk}/process").status_code == 202
     assert Agent.objects.filter(network=network, type="coordinator").count() == 1

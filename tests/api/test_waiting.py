@@ -13,6 +13,7 @@ import redis
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.db import close_old_connections
 from django.test import AsyncClient
+from django.utils import timezone
 
 from tasks.lifecycle import cancel_run, start_run
 from tasks.models import Event, Run, Task
@@ -174,7 +175,7 @@ def long_run(task: Task, finish_run: Finish) -> Run:
     """A finished run of 1 + 500 + 1 events."""
     run = start_run(task=task)
     Event.objects.bulk_create(
-        Event(run=run, seq=seq, type="step.started", payload={}, at=run.created_at) for seq in range(2, 502)
+        Event(run=run, seq=seq, type="step.started", payload={}, at=timezone.now()) for seq in range(2, 502)
     )
     Run.objects.filter(pk=run.pk).update(event_seq=501)
     finish_run(task)
