@@ -138,6 +138,10 @@ class Mesh:
         waiting = Run.objects.filter(pk=run.pk, state="waiting", wait_reason=reason)
         return self.until(waiting.first, f"the run waits for {reason}", seconds)
 
+    @staticmethod
+    def clock() -> float:
+        return time.monotonic()
+
     # --- what happened ------------------------------------------------------------------------------
 
     def calls(self, vendor: str | None = None) -> list[Call]:

@@ -1,0 +1,108 @@
+"""PostgreSQL goes away in the middle of it: replies are kept and committed later, and nothing is paid twice."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.db import connection
+
+from meshsite.embedded import EmbeddedServers
+from tasks.models import Run
+from tests.fakes.vendor_server import Vendors
+
+from .background import Background
+from .mesh import Mesh
+
+OUTAGE_SECONDS = 5.0
+
+
+@pytest.fixture
+def own_postgres(data_dir: Path, transactional_db: None) -> Iterator[EmbeddedServers]:
+    """A database server of the test's own, with our tables, which Django uses for as long as the test lasts."""
+    with EmbeddedServers(data_dir, valkey=False) as servers:
+        _migrate(servers.database_url)
+        given = dict(connection.settings_dict)
+        _let_go()
+        connection.settings_dict |= _settings(servers.database_url)
+        try:
+            yield servers
+        finally:
+            _let_go()
+            connection.settings_dict |= given
+
+
+@pytest.fixture
+def mesh(
+    own_postgres: EmbeddedServers, redis_url: str, vendors: Vendors, quiet_hints: None, tmp_path: Path
+) -> Iterator[Mesh]:
+    mesh = Mesh(database_url=own_postgres.database_url, redis_url=redis_url, vendors=vendors, folder=tmp_path)
+    yield mesh
+    mesh.stop()
+    print(mesh.story())
+
+
+@pytest.mark.parametrize("latency", [0.05, 1.0])
+def test_it_survives_a_restart_of_the_database(
+    mesh: Mesh, own_postgres: EmbeddedServers, background: Background, latency: float
+) -> None:
+    mesh.vendors.anthropic.latency = latency
+    workers = mesh.start_workers("w1", "w2")
+    network = mesh.network()
+    runs = mesh.submit(network, 4)
+    mesh.until(lambda: len(mesh.calls()) > 4, "work is under way")
+    down_since = mesh.clock()
+    _let_go()
+    own_postgres.stop()
+    mesh.until(lambda: mesh.clock() - down_since > OUTAGE_SECONDS, "the database is away for a while")
+    own_postgres.start()
+    mesh.wait_ended(runs, seconds=40)
+    assert all(worker.alive for worker in workers)
+    assert mesh.repeats() == 0
+    mesh.wait_ended(mesh.submit(network, 1, description="Write the email campaign after the outage"))
+    mesh.assert_sound()
+
+
+def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: EmbeddedServers) -> None:
+    runs = mesh.submit(mesh.network(), 1)
+    _let_go()
+    own_postgres.stop()
+    worker = mesh.begin_worker()
+    mesh.until(lambda: worker.says("Connected to redis") or not worker.alive, "it has started")
+    own_postgres.start()
+    mesh.until(
+        lambda: Run.objects.filter(state="succeeded").exists() or not worker.alive, "it works or leaves"
+    )
+    if not worker.alive:  # leaving is allowed: the supervisor starts another
+        mesh.begin_worker()
+    mesh.wait_ended(runs)
+
+
+def _let_go() -> None:
+    """Close this process's connections: the server is about to change."""
+    connection.close()
+    connection.close_pool()
+
+
+def _migrate(database_url: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
+        env={**os.environ, "DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "meshsite.settings"},
+        check=True,
+    )
+
+
+def _settings(database_url: str) -> dict[str, object]:
+    """Django's settings for an address on a unix socket."""
+    address = urlsplit(database_url)
+    query = parse_qs(address.query)
+    return {
+        "NAME": address.path.lstrip("/"),
+        "USER": address.username or "",
+        "PASSWORD": "",
+        "HOST": query["host"][0],
+        "PORT": query["port"][0],
+    }
