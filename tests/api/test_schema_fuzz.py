@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 EXAMPLES = 25
 HEALTH = Endpoint("GET", "api/mesh/health")
 #: What is well formed may still be refused: a model nobody has, a deadline that is over.
-NOT_CHECKED = [positive_data_acceptance]
+NOT_CHECKED: list[Any] = [positive_data_acceptance]
 
 
 @cache

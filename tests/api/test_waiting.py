@@ -33,7 +33,7 @@ async def news(request: pytest.FixtureRequest, settings: Any) -> AsyncIterator[C
     """How workers tell that a run has moved; without Redis, or with one that says nothing, they do not."""
     if request.param == "redis":
         client = redis.Redis.from_url(settings.REDIS_URL)
-        yield lambda run_id: client.publish(CHANNEL, run_id)
+        yield lambda run_id: print(client.publish(CHANNEL, run_id), "heard of", run_id)
         client.close()
     elif request.param == "polling":
         settings.REDIS_URL = ""
@@ -135,7 +135,12 @@ async def test_it_wakes_every_waiter_by_one_question(
 
     asked: list[Any] = []
     read = tasks.notifier._read
-    monkeypatch.setattr(tasks.notifier, "_read", lambda subjects: (asked.append(subjects), read(subjects))[1])
+
+    def count_and_read(subjects: Any) -> Any:
+        asked.append(subjects)
+        return read(subjects)
+
+    monkeypatch.setattr(tasks.notifier, "_read", count_and_read)
     run = await in_database(start_run)(task=task)
     path = f"{base}/tasks/{task.pk}?wait=20"
     waiting = [asyncio.create_task(get(owner, path)) for _ in range(20)]
