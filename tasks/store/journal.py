@@ -12,7 +12,6 @@ from agents.providers.errors import Failure
 from agents.providers.types import FinishReason, ModelRequest, Opaque, Reply, ToolCall, Usage
 from agents.resilience.ports import CallEnd, CallStart, PastTry
 from tasks.engine.ports import BudgetReached, LeaseLost, StepWork
-from web.ids import new_id
 
 from . import sql
 from .pool import Connection, pipelined
@@ -54,17 +53,17 @@ class JournalStore:
         work: StepWork,
         start: CallStart,
         *,
+        call_id: str,
         turn: int,
         try_number: int,
         chain_pass: int,
         context: Mapping[str, Any] | None,
         events: EventRows,
-    ) -> str:
+    ) -> None:
         """Write a call before it is sent, with the step's frozen context and the events that tell of it.
 
         Raises `LeaseLost` (then nothing may be sent) and `BudgetReached`.
         """
-        call_id = new_id("mcall")
         parameters = {
             "call": call_id,
             "run": work.run_id,
@@ -99,7 +98,12 @@ class JournalStore:
                 open_calls = float(reserved) > 0
                 if cost >= budget or (open_calls and float(cost + reserved) + start.estimated_cost > budget):
                     raise BudgetReached(work.id)
-        return call_id
+
+    async def has(self, call_id: str) -> bool:
+        """Tell whether a call was written."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute("SELECT 1 FROM agents_modelcall WHERE id = %s", (call_id,))
+            return await cursor.fetchone() is not None
 
     async def settle(self, end: CallEnd) -> None:
         """Write how a call ended: by its id, whatever has become of its step."""

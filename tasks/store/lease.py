@@ -90,5 +90,10 @@ class LeaseStore:
         """Leave: the row goes, and so does the slot's lock."""
         async with self._pool.connection() as connection:
             await connection.execute("DELETE FROM tasks_worker WHERE id = %s", (self.owner,))
+        await self.let_go()
+
+    async def let_go(self) -> None:
+        """Give the slot's lock back, for this process's next incarnation or another one."""
+        self.slot_held = False
         if self._guard is not None:
             await self._guard.close()

@@ -83,6 +83,8 @@ class StepLoop:
         if claimed:
             metrics.claimed(len(claimed))
         for item in claimed:
+            if former := self._running.get(item.work.id):
+                former.abort("lost")  # we were taken for dead, and have won the step again
             execution = Execution(item, life, self._gateway, self, self._notify)
             self._running[item.work.id] = execution
             self._idle.clear()
@@ -108,7 +110,8 @@ class StepLoop:
                     # The step stays ours by name only; the sweeper gives it back, and three times is enough.
                     log.exception("a step's bookkeeping failed", kind=work.kind)
         finally:
-            self._running.pop(work.id, None)
+            if self._running.get(work.id) is execution:
+                del self._running[work.id]
             if outcome == "stale":
                 self.stale_writes += 1
                 metrics.stale_write()

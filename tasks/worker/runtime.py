@@ -167,6 +167,7 @@ class Runtime:
             for job in (renewing, stopping, *jobs):
                 job.cancel()
             await asyncio.gather(renewing, stopping, *jobs, return_exceptions=True)
+            await life.lease.let_go()
 
 
 def _prepare() -> None:

@@ -14,6 +14,7 @@ from tasks.engine.ports import PartResult, Recalled
 from tasks.store.claim import Claimed
 from tasks.store.journal import Journal, JournalStore
 from tasks.store.reading import ReadStore
+from web.ids import new_id
 
 from .persist import persist
 
@@ -90,15 +91,25 @@ class StepSession:
         if count == 0:
             payload = {"agent_id": self.work.agent_id, "turn": self._turn, "model": start.model}
             events.append(("agent.request", payload))
-        call_id = await self._calls.begin(
-            self.work,
-            start,
-            turn=self._turn,
-            try_number=count + 1,
-            chain_pass=self._pass,
-            context=None if self._begun else self._context,
-            events=events,
-        )
+        call_id, repeated = new_id("mcall"), False
+
+        async def write() -> None:
+            nonlocal repeated
+            if repeated and await self._calls.has(call_id):
+                return  # it was committed, and the answer lost with the connection
+            repeated = True
+            await self._calls.begin(
+                self.work,
+                start,
+                call_id=call_id,
+                turn=self._turn,
+                try_number=count + 1,
+                chain_pass=self._pass,
+                context=None if self._begun else self._context,
+                events=events,
+            )
+
+        await persist(write, "call")
         self._begun = True
         self._asked = start.model
         self._journal.counts[self._turn] = count + 1
