@@ -46,7 +46,8 @@ def summarize(event_type: str, payload: Mapping[str, Any], agents: Mapping[str, 
         case "memory.written":
             return f"{agent} remembered {_count(payload.get('items'), 'item')}."
         case "model.fallback":
-            return f"Fell back from {payload.get('from_model')} to {payload.get('to_model')}."
+            failure = str(payload.get("failure") or "failure").replace("_", " ")
+            return f"{payload.get('from')} did not answer ({failure}); {payload.get('to')} was asked instead."
     return event_type.replace(".", " ").replace("_", " ").capitalize() + "."
 
 

@@ -39,6 +39,11 @@ AGENTS = {"agent_1": "Content Specialist"}
             "Content Specialist recalled 1 memory item.",
         ),
         ("memory.written", {"agent_id": "agent_1", "items": []}, "Content Specialist remembered 0 items."),
+        (
+            "model.fallback",
+            {"from": "claude-x", "to": "gpt-y", "failure": "server_error"},
+            "claude-x did not answer (server error); gpt-y was asked instead.",
+        ),
         ("breaker.opened", {}, "Breaker opened."),
     ],
 )
