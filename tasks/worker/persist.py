@@ -19,6 +19,10 @@ async def persist(write: Callable[[], Awaitable[T]], what: str) -> T:
 
     The write must be safe to repeat: a commit whose answer was lost is made again.
     """
+    try:
+        return await write()
+    except OUTAGE as error:
+        log.warning("database away, keeping a write", what=what, error=str(error)[:200])
 
     def complain(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
