@@ -1,19 +1,24 @@
 """Reading JSON out of what a model wrote, forgiving what does no harm."""
 
 import json
+from contextlib import suppress
 from typing import Any
+
+# Each brace that opens nothing costs a look at the whole text: a hundred thousand would hold up the loop for seconds.
+MAX_BRACES = 200
 
 
 def extract_object(text: str) -> dict[str, Any] | None:
     """Return the first JSON object in `text`, also from within a code fence or prose; None without one."""
     decoder = json.JSONDecoder()
-    start = text.find("{")
-    while start >= 0:
-        try:
-            value, _ = decoder.raw_decode(text, start)
+    start = -1
+    for _ in range(MAX_BRACES):
+        start = text.find("{", start + 1)
+        if start < 0:
+            break
+        with suppress(ValueError, RecursionError):
+            value, _end = decoder.raw_decode(text, start)
             return storable(value) if isinstance(value, dict) else None
-        except (ValueError, RecursionError):
-            start = text.find("{", start + 1)
     return None
 
 

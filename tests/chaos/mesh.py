@@ -114,7 +114,7 @@ class Mesh:
 
     # --- waiting ------------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], T], what: str, seconds: float = 30.0) -> T:
+    def until(self, condition: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
         """Wait until a condition holds and return its value; the only waiting there is."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):

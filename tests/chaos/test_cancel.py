@@ -22,11 +22,10 @@ def _in_a_call(mesh: Mesh, run: Run) -> None:
 
 
 def _delegated(mesh: Mesh, run: Run) -> None:
+    mesh.vendors.anthropic.latency = 1
     mesh.start_worker()
-    mesh.until(
-        lambda: len(mesh.calls()) == 1 and setattr(mesh.vendors.anthropic, "latency", 30) is None,
-        "first call",
-    )
+    mesh.until(mesh.calls, "the coordinator is asked")
+    mesh.vendors.anthropic.latency = 30
     mesh.until(lambda: len(mesh.calls()) >= 3, "specialists are at work")
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from networks.services import update_network
-from tasks.models import Run, Step
+from tasks.models import RunBody, Step
 from tests.fakes.vendor_script import Fault
 
 from .mesh import Mesh
@@ -21,6 +21,8 @@ def test_it_waits_at_its_budget_and_goes_on_when_that_is_raised(mesh: Mesh) -> N
     )
     update_network(network=network, changes={"budget": "10"})
     [ended] = mesh.wait_ended([run])
+    assert ended.deadline_at
+    assert waiting.deadline_at
     assert ended.deadline_at - waiting.deadline_at > timedelta(seconds=0.5)  # the clock stood meanwhile
     assert len(mesh.calls()) == 6
     mesh.assert_sound()
@@ -48,6 +50,9 @@ def test_it_goes_on_without_a_straggler_and_says_so(mesh: Mesh) -> None:
     step = Step.objects.get(run=run, agent_id=slow.pk)
     # Whoever looks first: the worker that holds it, or a sweeper.
     assert (step.state, step.error_code) in (("failed", "provider_deadline"), ("cancelled", "straggler"))
-    assert slow.name in Run.objects.get(pk=run.pk).body.output["explanation"].partition("Missing")[2]
+    explanation = RunBody.objects.values_list("output__explanation", flat=True).get(pk=run.pk)
+    assert slow.name in explanation.partition("Missing")[2]
+    assert ended.finished_at
+    assert ended.deadline_at
     assert ended.finished_at < ended.deadline_at
     mesh.assert_sound()

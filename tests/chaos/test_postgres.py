@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.db import connection
+from django.db import connections
 
 from meshsite.embedded import EmbeddedServers
 from tasks.models import Run
@@ -25,14 +25,15 @@ def own_postgres(data_dir: Path, transactional_db: None) -> Iterator[EmbeddedSer
     """A database server of the test's own, with our tables, which Django uses for as long as the test lasts."""
     with EmbeddedServers(data_dir, valkey=False) as servers:
         _migrate(servers.database_url)
-        given = dict(connection.settings_dict)
+        settings = connections["default"].settings_dict
+        given = dict(settings)
         _let_go()
-        connection.settings_dict |= _settings(servers.database_url)
+        settings |= _settings(servers.database_url)
         try:
             yield servers
         finally:
             _let_go()
-            connection.settings_dict |= given
+            settings |= given
 
 
 @pytest.fixture
@@ -83,8 +84,8 @@ def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: Embedded
 
 def _let_go() -> None:
     """Close this process's connections: the server is about to change."""
-    connection.close()
-    connection.close_pool()
+    connections["default"].close()
+    connections["default"].close_pool()  # type: ignore[attr-defined] # of the PostgreSQL backend
 
 
 def _migrate(database_url: str) -> None:

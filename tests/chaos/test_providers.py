@@ -90,6 +90,7 @@ def test_it_gives_its_slot_back_for_a_limit_nobody_helps_with(
     [run] = mesh.submit(mesh.network(timeout_seconds=3600))
     waiting = mesh.wait_waiting(run, "rate_limit")
     step = Step.objects.get(run=run)
+    assert step.run_after
     assert wait - 5 < (step.run_after - waiting.updated_at).total_seconds() <= wait
     assert len(mesh.calls()) == 1
     cancel_run(run_id=run.pk)
