@@ -23,7 +23,7 @@ def frame(data: Any, *, event: str = "", event_id: str = "") -> str:
 
 def wants_events(request: HttpRequest) -> bool:
     """Whether the caller asked for a stream and not for a page of JSON."""
-    return "text/event-stream" in request.headers.get("Accept", "")
+    return request.method == "GET" and "text/event-stream" in request.headers.get("Accept", "")
 
 
 def event_stream(frames: AsyncIterator[str]) -> StreamingHttpResponse:

@@ -1,10 +1,12 @@
 """The base of every API view, and the way a coroutine joins one."""
 
 from collections.abc import Awaitable, Callable
-from functools import update_wrapper
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, update_wrapper
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -67,7 +69,9 @@ def created(data: Any, location: str) -> Response:
 def in_database(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
     """Run a function that uses the ORM from a coroutine, and give its connection back when it returns.
 
-    Django keeps a pooled connection until the request ends, which for a waiting one is minutes.
+    Django keeps a pooled connection until the request ends, which for a waiting one is minutes. The threads
+    are few and shared: when an event wakes hundreds of waiters they queue here, not at the connection pool,
+    which would turn the last of them away.
     """
 
     def call(*args: Any, **kwargs: Any) -> T:
@@ -76,11 +80,18 @@ def in_database(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
         finally:
             close_old_connections()
 
-    return sync_to_async(call)
+    return sync_to_async(call, thread_sensitive=False, executor=_database_threads())
 
 
-def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Any]:
-    """Serve `view`, after `step` has waited for something or has answered by itself (then not at all).
+@cache
+def _database_threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(settings.MESH_WEB_THREADS, thread_name_prefix="waiting")
+
+
+def with_coroutine(
+    view: type[MeshView], *, when: Callable[[HttpRequest], bool], step: AsyncStep
+) -> Callable[..., Any]:
+    """Serve `view`; `when` a request asks for it, only after `step` has waited, or has answered by itself.
 
     Django REST framework's views are synchronous; this keeps authentication, problem documents and
     OpenAPI the same for the few addresses that wait or stream.
@@ -88,6 +99,8 @@ def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Any]:
     synchronous = view.as_view()
 
     async def serve(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        if not when(request):
+            return await sync_to_async(synchronous)(request, **kwargs)
         try:
             response = await step(request, **kwargs)
         except Exception as error:
@@ -96,7 +109,7 @@ def with_coroutine(view: type[MeshView], step: AsyncStep) -> Callable[..., Any]:
                 raise
             response = problem_response(problem, request)
         if response is None:
-            return await sync_to_async(synchronous)(request, **kwargs)
+            return await in_database(synchronous)(request, **kwargs)
         ratelimit.add_headers(request, response)
         return response
 

@@ -12,7 +12,7 @@ from tasks import selectors
 from tasks.notifier import get_notifier
 from web import ratelimit
 from web.problems import Invalid
-from web.sse import HEARTBEAT, HEARTBEAT_EVERY, OPENING, event_stream, frame, wants_events
+from web.sse import HEARTBEAT, HEARTBEAT_EVERY, OPENING, event_stream, frame
 from web.views import in_database
 
 from .serializers import EventQuery
@@ -21,10 +21,8 @@ from .tasks import position
 _BATCH = 200
 
 
-async def stream_events(request: HttpRequest, *, network_id: str, task_id: str) -> HttpResponseBase | None:
-    """Answer with the stream when the caller asks for one; else the view answers with a page."""
-    if request.method != "GET" or not wants_events(request):
-        return None
+async def stream_events(request: HttpRequest, *, network_id: str, task_id: str) -> HttpResponseBase:
+    """Answer with the stream; who may not see the task is refused before it begins."""
     run_id, seq = await in_database(_start)(request, network_id, task_id)
     return event_stream(_frames(task_id, run_id, seq))
 

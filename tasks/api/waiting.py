@@ -15,10 +15,13 @@ from web.views import in_database
 from .serializers import TaskDetailQuery
 
 
+def wants_to_wait(request: HttpRequest) -> bool:
+    """Whether the caller asks for a task and is ready to wait."""
+    return request.method == "GET" and "wait" in request.GET
+
+
 async def wait_for_task(request: HttpRequest, *, network_id: str, task_id: str) -> None:
     """Return when the task has ended or its caller's patience has; who may not see it is refused at once."""
-    if request.method != "GET" or "wait" not in request.GET:
-        return
     seconds, subject = await in_database(_subject_of)(request, network_id, task_id)
     until = asyncio.get_running_loop().time() + seconds
     while subject is not None:

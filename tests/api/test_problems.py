@@ -69,6 +69,7 @@ def test_it_asks_to_come_back_when_the_database_is_away(
     assert int(response.headers["Retry-After"]) > 0
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("query", ["wait=61", "wait=soon", "wait=-1", "wait=nan", "weight=1"])
 def test_it_describes_errors_of_coroutines_as_well(owner: Caller, base: str, task: Any, query: str) -> None:
     document = check(owner.get(f"{base}/tasks/{task.pk}?{query}"), 422, "validation_failed")

@@ -108,6 +108,7 @@ def test_it_lets_no_restricted_key_create_networks(owner: Caller, network: Netwo
     assert restricted.post("/api/mesh/networks", {"name": "Another"}).status_code == 403
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["wait", "events"])
 def test_it_keeps_strangers_out_of_what_waits_and_streams(
     stranger: Caller, ids: dict[str, str], verb: str

@@ -143,7 +143,7 @@ async def test_it_wakes_every_waiter_by_one_question(
     monkeypatch.setattr(tasks.notifier, "_read", count_and_read)
     run = await in_database(start_run)(task=task)
     path = f"{base}/tasks/{task.pk}?wait=20"
-    waiting = [asyncio.create_task(get(owner, path)) for _ in range(20)]
+    waiting = [asyncio.create_task(get(owner, path)) for _ in range(100)]
     await asyncio.sleep(1.0)
     asked.clear()
     await in_database(finish_run)(task)
