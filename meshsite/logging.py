@@ -146,6 +146,9 @@ def logging_config(
             # A line for every poll of `?wait` is noise; the metrics count requests.
             "uvicorn.access": {**quiet, "level": "INFO" if level == "DEBUG" else "WARNING"},
             "celery": quiet,
+            # Hints come by the hundred; what they lead to is logged by the engine.
+            "celery.worker.strategy": {**quiet, "level": "WARNING"},
+            "celery.app.trace": {**quiet, "level": "WARNING"},
             "kombu": {**quiet, "level": "WARNING"},
             "httpx2": {**quiet, "level": "WARNING"},  # its INFO line is the full URL of every model call
             "httpcore2": {**quiet, "level": "WARNING"},
