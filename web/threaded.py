@@ -14,9 +14,13 @@ from typing import Any
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
+
+from .guards import JsonGuardMiddleware
+from .requests import RequestIdMiddleware
 
 
 class ThreadedHandler(ASGIHandler):
@@ -60,14 +64,36 @@ class ThreadedHandler(ASGIHandler):
         response.close()
         return response
 
+    def resolve_request(self, request: Any) -> Any:
+        """Find the view; of one that can also wait, the part that does not."""
+        match = super().resolve_request(request)
+        return getattr(match.func, "synchronous", match.func), match.args, match.kwargs
+
+
+class WaitingHandler(ASGIHandler):
+    """Serves the API's coroutines: `?wait` and event streams, thousands at once, with no thread while they wait.
+
+    Only what is a coroutine itself stands before the view: each of Django's middlewares would hold a thread.
+    """
+
+    def load_middleware(self, is_async: bool = False) -> None:
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        handler: Any = convert_exception_to_response(super().__getattribute__("_get_response_async"))
+        for middleware in (JsonGuardMiddleware, RequestIdMiddleware):
+            handler = convert_exception_to_response(middleware(handler))
+        self._middleware_chain = handler
+
 
 class Split:
     """Sends requests that wait on purpose (`?wait`, event streams) to `waiting`, all others to `threaded`."""
 
-    def __init__(self, waiting: ASGIHandler, threaded: ThreadedHandler) -> None:
+    def __init__(self, waiting: WaitingHandler, threaded: ThreadedHandler) -> None:
         self._waiting = waiting
         self._threaded = threaded
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        waits = b"wait=" in scope["query_string"] or scope["path"].endswith("/events")
+        path = scope["path"]
+        waits = path.startswith("/api/") and (b"wait=" in scope["query_string"] or path.endswith("/events"))
         await (self._waiting if waits else self._threaded)(scope, receive, send)

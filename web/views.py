@@ -117,6 +117,7 @@ def with_coroutine(
     serve.cls = view  # type: ignore[attr-defined]  # where drf-spectacular looks
     serve.initkwargs = {}  # type: ignore[attr-defined]
     serve.csrf_exempt = True  # type: ignore[attr-defined]
+    serve.synchronous = synchronous  # type: ignore[attr-defined]  # for `web.threaded`
     return serve
 
 
