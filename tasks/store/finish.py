@@ -129,8 +129,6 @@ class FinishStore:
                         **urgency,
                     },
                 )
-            if end.memories:
-                await connection.execute(sql.REMEMBER, self._memory(end, run, ours))
             crash.point(crash.FINISH_BEFORE_COMMIT)
             changed = await finishing.fetchone()
             if changed is None or changed[0] != 1:
@@ -219,27 +217,6 @@ class FinishStore:
             )  # any other keeps the clock going
         return plan
 
-    def _memory(self, end: StepEnd, run: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "project": run["project_id"],
-            "network": run["network_id"],
-            "agent": ours["agent_id"],
-            "run": end.run_id,
-            "step": end.step_id,
-            "rows": Jsonb(
-                [
-                    {
-                        "id": new_id("memory"),
-                        "type": item.type,
-                        "content": item.content,
-                        "confidence": item.confidence,
-                        "write_key": f"{end.step_id}:{number}",
-                    }
-                    for number, item in enumerate(end.memories)
-                ]
-            ),
-        }
-
     def _finish_parameters(
         self,
         end: StepEnd,
@@ -276,7 +253,23 @@ class FinishStore:
             "terminal": plan.run_state in TERMINAL,
             "stop_clock": plan.wait_reason in CLOCK_STOPPING,
             "promotions": Jsonb(plan.promotions),
+            "network": run["network_id"],
+            "memories": Jsonb(_memories(end)),
         }
+
+
+def _memories(end: StepEnd) -> list[dict[str, Any]]:
+    """Return the memory items of a step's end; their keys let a repeated step write them once."""
+    return [
+        {
+            "id": new_id("memory"),
+            "type": item.type,
+            "content": item.content,
+            "confidence": item.confidence,
+            "write_key": f"{end.step_id}:{number}",
+        }
+        for number, item in enumerate(end.memories)
+    ]
 
 
 def _view(row: Mapping[str, Any], end: StepEnd) -> StepView:

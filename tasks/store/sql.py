@@ -188,7 +188,7 @@ WITH step AS (
     SET state = %(state)s, owner = '', wait_reason = '', run_after = NULL, finished_at = statement_timestamp(),
         error_code = %(error_code)s, error_detail = %(error_detail)s, fence = fence + %(bump)s
     WHERE id = %(step)s AND fence = %(fence)s AND state = ANY(%(from_states)s)
-    RETURNING id, claimed_at
+    RETURNING id, project_id, agent_id, claimed_at
 ), body AS (
     UPDATE tasks_stepbody b SET output = %(output)s FROM step WHERE b.step_id = step.id
 ), attempt AS (
@@ -200,6 +200,19 @@ WITH step AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
     SELECT %(run)s, (e->>'seq')::int, e->>'type', e->>'step_id', e->'payload', statement_timestamp()
     FROM step, jsonb_array_elements(%(event_rows)s) AS e
+), memory AS (
+    INSERT INTO memory_memoryitem (id, project_id, network_id, type, content, confidence, metadata, source,
+        source_agent_id, source_run_id, source_step_id, source_key_id, trusted, write_key, version,
+        created_at, updated_at)
+    SELECT m.id, step.project_id, %(network)s::text, m.type, m.content, m.confidence, '{}', 'agent',
+        step.agent_id, %(run)s, step.id, '', true, m.write_key, 1, statement_timestamp(), statement_timestamp()
+    FROM step, jsonb_to_recordset(%(memories)s) AS m(id text, type text, content text, confidence float, write_key text)
+    WHERE NOT EXISTS (
+        SELECT 1 FROM memory_memoryitem known
+        WHERE known.network_id = %(network)s::text AND known.content_hash = md5(m.content) AND known.superseded_at IS NULL
+          AND (known.expires_at IS NULL OR known.expires_at > now())
+    )
+    ON CONFLICT (write_key) DO NOTHING
 ), result AS (
     UPDATE tasks_runbody b SET output = %(run_output)s FROM step
     WHERE b.run_id = %(run)s AND %(run_output)s::jsonb IS NOT NULL
@@ -248,21 +261,6 @@ INSERT INTO tasks_stepbody (step_id, input) SELECT id, input FROM rows
 """
 
 # What a network knows already is not written again.
-REMEMBER = """
-INSERT INTO memory_memoryitem (id, project_id, network_id, type, content, confidence, metadata, source,
-    source_agent_id, source_run_id, source_step_id, source_key_id, trusted, write_key, version,
-    created_at, updated_at)
-SELECT r.id, %(project)s::text, %(network)s::text, r.type, r.content, r.confidence, '{}', 'agent',
-    %(agent)s, %(run)s, %(step)s, '', true, r.write_key, 1, statement_timestamp(), statement_timestamp()
-FROM jsonb_to_recordset(%(rows)s) AS r(id text, type text, content text, confidence float, write_key text)
-WHERE NOT EXISTS (
-    SELECT 1 FROM memory_memoryitem m
-    WHERE m.network_id = %(network)s::text AND m.content_hash = md5(r.content) AND m.superseded_at IS NULL
-      AND (m.expires_at IS NULL OR m.expires_at > now())
-)
-ON CONFLICT (write_key) DO NOTHING
-"""
-
 # Back to wait, or to the queue: neither a crash nor a try.
 RELEASE_STEP = """
 WITH step AS (
