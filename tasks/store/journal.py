@@ -11,10 +11,11 @@ from psycopg_pool import AsyncConnectionPool
 from agents.providers.errors import Failure
 from agents.providers.types import FinishReason, ModelRequest, Opaque, Reply, ToolCall, Usage
 from agents.resilience.ports import CallEnd, CallStart, PastTry
-from tasks.engine.ports import BudgetReached, LeaseLost, StepWork
+from tasks.engine.ports import StepWork
 
 from . import sql
-from .pool import Connection, pipelined
+from .calls import CallWriter, NewCall
+from .pool import Connection
 
 EventRows = Sequence[tuple[str, Mapping[str, Any]]]
 
@@ -32,6 +33,7 @@ class JournalStore:
     def __init__(self, pool: AsyncConnectionPool[Connection], owner: str) -> None:
         self._pool = pool
         self._owner = owner
+        self._writer = CallWriter(pool)
 
     async def read(self, step_id: str, chain_pass: int) -> Journal:
         """Read a step's journal, for an attempt that is not the first."""
@@ -64,40 +66,33 @@ class JournalStore:
 
         Raises `LeaseLost` (then nothing may be sent) and `BudgetReached`.
         """
-        parameters = {
-            "call": call_id,
-            "run": work.run_id,
-            "step": work.id,
-            "fence": work.fence,
-            "project": work.project_id,
-            "network": work.network_id,
-            "agent": work.agent_id,
-            "owner": self._owner,
-            "turn": turn,
-            "try": try_number,
-            "pass": chain_pass,
-            "provider": start.provider,
-            "model": start.model,
-            "requested": start.requested_model,
-            "reserved": round(start.estimated_cost, 6),
-            "context": Jsonb(context) if context is not None else None,
-            # Turn 0 is the frozen context itself; later turns depend on what was answered.
-            "request": Jsonb(request_to_json(start.request)) if turn else None,
-            "events": len(events),
-            "event_rows": Jsonb([{"type": type_, "payload": payload} for type_, payload in events]),
-        }
-        async with pipelined(self._pool) as connection:
-            run = await connection.execute(sql.LOCK_RUN_FOR_CALL, parameters)
-            step = await connection.execute(sql.BEGIN_CALL, parameters)
-            money = await run.fetchone()
-            held = await step.fetchone()
-            if money is None or held is None or held[0] == 0:
-                raise LeaseLost(work.id)
-            cost, budget, reserved = money
-            if budget is not None:
-                open_calls = float(reserved) > 0
-                if cost >= budget or (open_calls and float(cost + reserved) + start.estimated_cost > budget):
-                    raise BudgetReached(work.id)
+        await self._writer.write(
+            NewCall(
+                run_id=work.run_id,
+                estimated_cost=start.estimated_cost,
+                row={
+                    "call": call_id,
+                    "run": work.run_id,
+                    "step": work.id,
+                    "fence": work.fence,
+                    "project": work.project_id,
+                    "network": work.network_id,
+                    "agent": work.agent_id,
+                    "owner": self._owner,
+                    "turn": turn,
+                    "try": try_number,
+                    "pass": chain_pass,
+                    "provider": start.provider,
+                    "model": start.model,
+                    "requested": start.requested_model,
+                    "reserved": round(start.estimated_cost, 6),
+                    "context": context,
+                    # Turn 0 is the frozen context itself; later turns depend on what was answered.
+                    "request": request_to_json(start.request) if turn else None,
+                    "events": [{"type": type_, "payload": payload} for type_, payload in events],
+                },
+            )
+        )
 
     async def has(self, call_id: str) -> bool:
         """Tell whether a call was written."""

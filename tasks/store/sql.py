@@ -73,53 +73,66 @@ WHERE s.run_id = %(run)s AND s.kind = 'delegate' AND s.state IN ('succeeded', 'f
 ORDER BY s.round, s.id
 """
 
-# First half of every journal write: the run's lock, its next event numbers, and the money that is left. A run
-# that waited goes on with this call.
-LOCK_RUN_FOR_CALL = """
-WITH before AS (
-    SELECT id, (state = 'waiting')::int AS waited FROM tasks_run
-    WHERE id = %(run)s AND state IN ('running', 'waiting') FOR UPDATE
-), run AS (
-    UPDATE tasks_run r
-    SET event_seq = r.event_seq + before.waited + %(events)s, model_calls = r.model_calls + 1,
-        state = 'running', wait_reason = '', updated_at = statement_timestamp()
-    FROM before WHERE r.id = before.id
-    RETURNING r.id, r.network_id, r.cost, r.event_seq, before.waited
-), event AS (
-    INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT id, event_seq - %(events)s, 'run.resumed', NULL, '{}', statement_timestamp() FROM run WHERE waited = 1
-)
-SELECT run.cost, n.budget,
+# First half of writing calls down: the runs' locks, in the order of their ids, and the money that is left.
+LOCK_RUNS_FOR_CALLS = """
+SELECT r.id, r.state, r.cost, n.budget,
     CASE WHEN n.budget IS NULL THEN 0
-         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = run.id AND c.state = 'started')
+         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = r.id AND c.state = 'started')
     END AS reserved
-FROM run JOIN networks_network n ON n.id = run.network_id
+FROM tasks_run r JOIN networks_network n ON n.id = r.network_id
+WHERE r.id = ANY(%(runs)s) AND r.state IN ('running', 'waiting')
+ORDER BY r.id FOR UPDATE OF r
 """
 
-BEGIN_CALL = """
-WITH step AS (
-    SELECT id FROM tasks_step WHERE id = %(step)s AND state = 'running' AND fence = %(fence)s FOR UPDATE
+# Second half: of the rows whose steps are still ours, the calls, the frozen contexts and the events, numbered
+# on from what the locked runs had; a run that waited goes on and says so first.
+BEGIN_CALLS = """
+WITH rows AS (
+    SELECT r.* FROM jsonb_to_recordset(%(rows)s) AS r(n int, call text, step text, fence int, run text, project text,
+        network text, agent text, owner text, turn int, try int, pass int, provider text, model text, requested text,
+        reserved numeric, context jsonb, request jsonb, events jsonb)
+), ours AS (
+    SELECT r.* FROM rows r JOIN tasks_step s ON s.id = r.step
+    WHERE s.state = 'running' AND s.fence = r.fence
+    ORDER BY s.id FOR UPDATE OF s
+), counts AS (
+    SELECT run, count(*) AS calls, sum(jsonb_array_length(events)) AS events FROM ours GROUP BY run
+), runs AS (
+    UPDATE tasks_run r
+    SET event_seq = r.event_seq + c.events + (r.state = 'waiting')::int, model_calls = r.model_calls + c.calls,
+        state = 'running', wait_reason = '', updated_at = statement_timestamp()
+    FROM counts c WHERE r.id = c.run
 ), body AS (
-    UPDATE tasks_stepbody b SET context = %(context)s FROM step
-    WHERE b.step_id = step.id AND b.context IS NULL AND %(context)s::jsonb IS NOT NULL
+    UPDATE tasks_stepbody b SET context = o.context FROM ours o
+    WHERE b.step_id = o.step AND b.context IS NULL AND o.context IS NOT NULL
 ), call AS (
     INSERT INTO agents_modelcall (id, project_id, network_id, agent_id, run_id, step_id, turn, try_number,
         chain_pass, owner, state, provider, model, requested_model, failure, message, input_tokens,
         output_tokens, cached_tokens, reserved, cost, provider_request_id, started_at)
-    SELECT %(call)s, %(project)s, %(network)s, %(agent)s, %(run)s, id, %(turn)s, %(try)s,
-        %(pass)s, %(owner)s, 'started', %(provider)s, %(model)s, %(requested)s, '', '', 0,
-        0, 0, %(reserved)s, 0, '', statement_timestamp()
-    FROM step
+    SELECT call, project, network, agent, run, step, turn, try, pass, owner, 'started', provider, model, requested,
+        '', '', 0, 0, 0, reserved, 0, '', statement_timestamp()
+    FROM ours
 ), request AS (
-    INSERT INTO agents_modelcallbody (call_id, request)
-    SELECT %(call)s, %(request)s FROM step WHERE %(request)s::jsonb IS NOT NULL
+    INSERT INTO agents_modelcallbody (call_id, request) SELECT call, request FROM ours WHERE request IS NOT NULL
+), told AS (
+    SELECT o.run, o.step, e.value, row_number() OVER (PARTITION BY o.run ORDER BY o.n, e.place) AS k
+    FROM ours o, jsonb_array_elements(o.events) WITH ORDINALITY AS e(value, place)
 ), event AS (
     INSERT INTO tasks_event (run_id, seq, type, step_id, payload, at)
-    SELECT %(run)s, r.event_seq - %(events)s + e.n, e.value->>'type', %(step)s, e.value->'payload', statement_timestamp()
-    FROM step, tasks_run r, jsonb_array_elements(%(event_rows)s) WITH ORDINALITY AS e(value, n)
-    WHERE r.id = %(run)s
+    SELECT r.id, r.event_seq + 1, 'run.resumed', NULL, '{}', statement_timestamp()
+    FROM counts c JOIN tasks_run r ON r.id = c.run WHERE r.state = 'waiting'
+    UNION ALL
+    SELECT t.run, r.event_seq + (r.state = 'waiting')::int + t.k, t.value->>'type', t.step, t.value->'payload',
+        statement_timestamp()
+    FROM told t JOIN tasks_run r ON r.id = t.run
 )
-SELECT count(*) FROM step
+SELECT call FROM ours
+"""
+
+ABANDON_CALLS = """
+UPDATE agents_modelcall
+SET state = 'cancelled', reserved = 0, message = 'It was never sent.', finished_at = now()
+WHERE id = ANY(%(calls)s) AND state = 'started'
 """
 
 # A settled call: by id, whatever the fence. The first reply of a turn wins; later ones are superseded.
