@@ -115,6 +115,13 @@ def test_it_remembers_once(engine: EngineWorld, life: Incarnation) -> None:
     assert Event.objects.filter(type="memory.written").count() == 1
 
 
+def test_it_does_not_remember_what_the_network_knows(engine: EngineWorld, life: Incarnation) -> None:
+    first, second = engine.delegated(life, 2)
+    for part in (first, second):
+        engine.finish(life, part, memories=(NewMemory("fact", "X1 costs 99", 0.9),))
+    assert MemoryItem.objects.count() == 1
+
+
 def join(engine: EngineWorld, life: Incarnation, other: Incarnation, count: int) -> None:
     parts = engine.delegated(life, count)
     assert len(parts) == count
