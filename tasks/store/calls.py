@@ -61,6 +61,7 @@ class CallWriter:
             raise
 
     async def _write_all(self) -> None:
+        await asyncio.sleep(0.001)  # specialists come together: let them into one batch
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(LARGEST_BATCH, len(self._queue)))]
             batch = [waiting for waiting in batch if not waiting.abandoned]

@@ -1,6 +1,6 @@
 """The worker's own connection pool: asynchronous, small, never held across a model call."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,22 +18,29 @@ async def _configure(connection: Connection) -> None:
     await connection.set_autocommit(True)
 
 
-def make_pool(conninfo: str, *, size: int = 6) -> AsyncConnectionPool[Connection]:
-    """Return a closed pool; open it on the loop that will use it."""
+def make_pool(
+    conninfo: str, *, size: int = 6, prepare: Callable[[Connection], Awaitable[None]] | None = None
+) -> AsyncConnectionPool[Connection]:
+    """Return a closed pool; open it on the loop that will use it. `prepare` is run on each new connection."""
+
+    async def configure(connection: Connection) -> None:
+        await _configure(connection)
+        if prepare is not None:
+            await prepare(connection)
+
     return AsyncConnectionPool(
         conninfo,
-        min_size=2,
+        min_size=size,
         max_size=size,
         timeout=10,
-        max_idle=120,
         reconnect_timeout=60,
-        configure=_configure,
+        configure=configure,
         open=False,
         name="engine",
         kwargs={
             "connect_timeout": 3,
             "application_name": "mesh-worker",
-            "prepare_threshold": 2,
+            "prepare_threshold": 0,
             # The statements are large and always the same: planning them anew costs more than running them.
             "options": "-c plan_cache_mode=force_generic_plan -c jit=off",
         },

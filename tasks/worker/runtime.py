@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection as django_connection
 from django.db import connections
 from psycopg.conninfo import make_conninfo
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from agents.catalogue import Catalogue
 from agents.credentials import credentials
@@ -25,7 +26,8 @@ from agents.resilience.gateway import ModelGateway
 from agents.resilience.ports import ModelInfo
 from agents.selectors import load_catalogue
 from tasks.notices import publish_notice
-from tasks.store.pool import make_pool
+from tasks.store.pool import Connection, make_pool
+from tasks.store.warm import warm
 
 from .flower import StepEvents
 from .heartbeat import renew_forever, watch_forever
@@ -109,8 +111,9 @@ class Runtime:
         self._stop = asyncio.Event()
         catalogue = await asyncio.to_thread(LiveCatalogue)
         await asyncio.to_thread(_prepare)
-        pool = make_pool(_conninfo())
+        pool = make_pool(_conninfo(), prepare=warm)
         await pool.open()
+        await _until_warm(pool)
         gateway = ModelGateway(
             catalogue, credentials, redis_url=settings.REDIS_URL, observer=PrometheusObserver()
         )
@@ -168,6 +171,12 @@ class Runtime:
                 job.cancel()
             await asyncio.gather(renewing, stopping, *jobs, return_exceptions=True)
             await life.lease.let_go()
+
+
+async def _until_warm(pool: AsyncConnectionPool[Connection]) -> None:
+    """Wait for the first connections, but not for a database that is away: the worker waits for it later."""
+    with suppress(PoolTimeout):
+        await pool.wait(timeout=5)
 
 
 def _prepare() -> None:
