@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from web.problems import NotFound
 
 from .models import ApiKey, Network
 
 
+def visible_to(key: ApiKey, path: str = "") -> Q:
+    """What makes a network visible to a key: its project, and the key's own restriction.
+
+    `path` leads to the network from another model, such as `network__`.
+    """
+    visible = Q(**{f"{path}project_id": key.project_id})
+    return visible & Q(**{f"{path}pk__in": key.network_ids}) if key.network_ids else visible
+
+
 def networks_for(key: ApiKey) -> "QuerySet[Network]":
     """The networks a key can see: its project's, fewer when it is restricted."""
-    networks = Network.objects.filter(project_id=key.project_id)
-    return networks.filter(pk__in=key.network_ids) if key.network_ids else networks
+    return Network.objects.filter(visible_to(key))
 
 
 def access_network_for(key: ApiKey, network_id: str) -> Network:

@@ -1,6 +1,6 @@
 """What the API shows of networks and tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.api.views import shape_agent
@@ -10,7 +10,7 @@ from memory.api.views import shape_item
 from memory.models import MemoryItem
 from networks.models import Network
 from tasks.history import summarize
-from tasks.models import Run, RunState, Step, StepState, Task
+from tasks.models import Run, RunState, StepState, Task
 from tasks.selectors import (
     STEP_STATUSES,
     Counts,
@@ -114,11 +114,11 @@ def shape_task_detail(task: Task) -> dict[str, Any]:
         "subtasks": [_subtask(step, parts) for step in parts.steps],
         "history": [
             {
-                "at": event.at,
-                "type": event.type,
-                "summary": summarize(event.type, event.payload, parts.agents),
-                "step_id": event.step_id,
-                "agent_id": event.payload.get("agent_id") or None,
+                "at": event["at"],
+                "type": event["type"],
+                "summary": summarize(event["type"], event["payload"], parts.agents),
+                "step_id": event["step_id"],
+                "agent_id": event["payload"].get("agent_id") or None,
             }
             for event in parts.events
         ],
@@ -150,20 +150,19 @@ def _error(run: Run | None) -> dict[str, str] | None:
     return {"code": run.error_code, "detail": run.error_detail}
 
 
-def _subtask(step: Step, parts: TaskParts) -> dict[str, Any]:
-    output = step.body.output or {}
-    error = {"code": step.error_code, "detail": step.error_detail} if step.error_code else None
+def _subtask(step: Mapping[str, Any], parts: TaskParts) -> dict[str, Any]:
+    code = step["error_code"]
     return {
-        "id": step.pk,
-        "key": step.key,
-        "agent_id": step.agent_id or None,
-        "agent_name": parts.agents.get(step.agent_id),
-        "description": step.body.input.get("description") or step.label,
-        "status": STEP_STATUSES[StepState(step.state)],
-        "result": output.get("result"),
-        "confidence": output.get("confidence"),
-        "required": step.required,
-        "started_at": step.started_at,
-        "finished_at": step.finished_at,
-        "error": error,
+        "id": step["id"],
+        "key": step["key"],
+        "agent_id": step["agent_id"] or None,
+        "agent_name": parts.agents.get(step["agent_id"]),
+        "description": step["description"] or step["label"],
+        "status": STEP_STATUSES[StepState(step["state"])],
+        "result": step["result"],
+        "confidence": step["confidence"],
+        "required": step["required"],
+        "started_at": step["started_at"],
+        "finished_at": step["finished_at"],
+        "error": {"code": code, "detail": step["error_detail"]} if code else None,
     }
