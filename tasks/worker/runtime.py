@@ -28,6 +28,7 @@ from agents.selectors import load_catalogue
 from tasks.notices import publish_notice
 from tasks.store.pool import Connection, make_pool
 from tasks.store.warm import warm
+from web import idempotency
 
 from .flower import StepEvents
 from .heartbeat import renew_forever, watch_forever
@@ -41,6 +42,7 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS = 20.0
 LONGEST_POLL = 1.0  # how long a ready step waits when its hint was lost and a slot is free
 REFRESH_SECONDS = 30.0
+PURGE_SECONDS = 3600.0
 
 
 class LiveCatalogue:
@@ -192,12 +194,25 @@ def _prepare() -> None:
 
 
 async def _refresh_forever(catalogue: LiveCatalogue) -> None:
+    """Read the catalogue again now and then, and throw away what is out of date."""
+    purged = 0.0
     while True:
-        await asyncio.sleep(REFRESH_SECONDS)
         try:
+            if time.monotonic() - purged > PURGE_SECONDS:
+                purged = time.monotonic()
+                await asyncio.to_thread(_purge)
+            await asyncio.sleep(REFRESH_SECONDS)
             await asyncio.to_thread(catalogue.refresh)
         except Exception as error:
-            log.warning("the catalogue could not be read again", error=str(error)[:200])
+            log.warning("background upkeep failed and is tried again", error=str(error)[:200])
+            await asyncio.sleep(REFRESH_SECONDS)
+
+
+def _purge() -> None:
+    try:
+        idempotency.purge()
+    finally:
+        connections.close_all()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
