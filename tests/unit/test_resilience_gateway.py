@@ -1,9 +1,14 @@
 """Who is asked at all: keys, aliases, the rehearsal, local models, and what health is told."""
 
+from collections.abc import Callable
+
 import pytest
 
-from agents.providers.base import complete
+from agents.providers.base import Provider, complete
 from agents.providers.errors import Failure
+from agents.providers.registry import Factory
+from agents.providers.types import Capabilities
+from agents.resilience.ports import Credential
 from tests.unit.resilience_world import CLAUDE, GPT, World, failure, reply, request, virtual
 
 
@@ -72,9 +77,15 @@ async def test_it_keeps_a_client_per_provider_address_and_key() -> None:
     world = World()
     made: list[str] = []
     load = world.gateway._load
-    world.gateway._load = lambda kind: (
-        lambda credential, caps: made.append(credential.fingerprint) or load(kind)(credential, caps)
-    )  # type: ignore[func-returns-value]
+
+    def counting(kind: str) -> Factory:
+        def make(credential: Credential, capabilities: Callable[[str], Capabilities]) -> Provider:
+            made.append(credential.fingerprint)
+            return load(kind)(credential, capabilities)
+
+        return make
+
+    world.gateway._load = counting
     world.on("anthropic", *[reply()] * 3)
     for project in ("owner", "owner", "stranger"):
         await complete(world.chain(project=project), request())
