@@ -28,10 +28,10 @@ def test_it_runs_a_task_to_its_end(mesh: Mesh) -> None:
     ],
 )
 def test_it_survives_a_kill(mesh: Mesh, point: str, vendor_calls: int, ledger_calls: int) -> None:
-    victim = mesh.begin_worker("victim", crash=f"{point}:1")
+    victim = mesh.begin_worker(crash=f"{point}:1")
     runs = mesh.submit(mesh.network())
     mesh.wait_dead(victim)
-    mesh.begin_worker("heir")
+    mesh.begin_worker()
     [run] = mesh.wait_ended(runs)
     assert (len(mesh.calls()), run.model_calls) == (vendor_calls, ledger_calls)
     assert Attempt.objects.filter(outcome="lease_lost").count() >= 1

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
 from django.db import connections
 
@@ -67,6 +69,18 @@ def test_it_survives_a_restart_of_the_database(
     mesh.assert_sound()
 
 
+def test_it_works_on_when_no_connection_is_to_be_had(mesh: Mesh, own_postgres: EmbeddedServers) -> None:
+    worker = mesh.start_worker()
+    runs = mesh.submit(mesh.network(), 4)
+    with ExitStack() as taken:
+        with pytest.raises(psycopg.OperationalError, match="too many clients"):
+            _take_all(own_postgres, taken)
+        mesh.wait_ended(runs)
+    assert worker.alive
+    assert len(mesh.calls()) == 6 * len(runs)
+    mesh.assert_sound()
+
+
 def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: EmbeddedServers) -> None:
     runs = mesh.submit(mesh.network(), 1)
     _let_go()
@@ -80,6 +94,11 @@ def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: Embedded
     if not worker.alive:  # leaving is allowed: the supervisor starts another
         mesh.begin_worker()
     mesh.wait_ended(runs)
+
+
+def _take_all(servers: EmbeddedServers, taken: ExitStack) -> None:
+    while True:
+        taken.enter_context(psycopg.connect(servers.database_url))
 
 
 def _let_go() -> None:

@@ -1,5 +1,6 @@
 """Leases, slots, waits and what time brings: rows move on though no worker is at them."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from tasks.models import Attempt, Event, Run, Step, Worker
 from tasks.store.release import Release, release
 from tasks.store.sweep import MAX_CRASHES, Orphan
 from tasks.worker.incarnation import Incarnation
-from tests.integration.engine_world import EngineWorld, decision, states
+from tests.integration.engine_world import RESULT, EngineWorld, decision, states
 
 
 def orphans(
@@ -235,6 +236,25 @@ def test_it_knows_when_the_next_thing_is_due(engine: EngineWorld, life: Incarnat
     nearest = engine.run(life.sweep.seconds_to_next())
     assert nearest is not None
     assert 90 < nearest <= 100
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_it_goes_by_the_databases_clock(
+    engine: EngineWorld, heir: Incarnation, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    now, now_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: now() + hours * 3600)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + hours * 3600 * 10**9)
+    skewed = engine.life("skewed")
+    parts = engine.delegated(skewed, 3)
+    engine.run(skewed.lease.renew(draining=False, stale_writes=0))
+    monkeypatch.undo()
+    assert orphans(engine, heir) == []
+    for part in parts:
+        engine.finish(skewed, part)
+    engine.finish(heir, engine.claim_one(heir), RESULT)
+    assert Run.objects.get().state == "succeeded"
+    engine.assert_sound()
 
 
 def test_it_charges_a_run_for_calls_that_nobody_will_settle(engine: EngineWorld) -> None:
