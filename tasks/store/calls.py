@@ -8,6 +8,7 @@ of one when there is little to do and grow with the load.
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ class CallWriter:
     pool: AsyncConnectionPool[Connection]
     _queue: "deque[_Waiting]" = field(default_factory=deque)
     _job: "asyncio.Task[None] | None" = None
+    _closing: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     async def write(self, call: NewCall) -> None:
         """Return when the call is committed. Raises `LeaseLost`, `BudgetReached`, and what the database raises."""
@@ -58,6 +60,11 @@ class CallWriter:
             await waiting.written
         except asyncio.CancelledError:
             waiting.abandoned = True  # it may be on its way: then it is closed as never sent
+            if not waiting.written.cancelled() and waiting.written.exception() is None:
+                # It had just been written when we were told to stop.
+                closing = asyncio.create_task(self._close([call.row["call"]]), name="abandoned call")
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
             raise
 
     async def _write_all(self) -> None:
@@ -91,8 +98,13 @@ class CallWriter:
             if waiting.abandoned and refusal is None
         ]
         if unsent:
+            await self._close(unsent)
+
+    async def _close(self, calls: Sequence[str]) -> None:
+        """Close calls that were written and never sent. What an outage leaves open, the sweeper closes."""
+        with suppress(psycopg.OperationalError):  # must not take the writer with it: others wait in the queue
             async with self.pool.connection() as connection:
-                await connection.execute(sql.ABANDON_CALLS, {"calls": unsent})
+                await connection.execute(sql.ABANDON_CALLS, {"calls": list(calls)})
 
     async def _write(self, batch: Sequence[_Waiting]) -> list[Exception | None]:
         """Write a batch in one transaction; return for each call why it was refused, or None."""

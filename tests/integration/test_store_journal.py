@@ -1,5 +1,6 @@
 """The ledger: written before a request leaves, settled whatever became of its step, replayed after a crash."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from networks.services import update_network
 from tasks.engine.ports import BudgetReached, LeaseLost
 from tasks.lifecycle import cancel_run
 from tasks.models import Event, Run, Step, StepBody
+from tasks.store import calls
 from tasks.store.claim import Claimed
 from tasks.worker.incarnation import Incarnation
-from tests.integration.engine_world import RESULT, EngineWorld, call_end, call_start
+from tests.integration.engine_world import RESULT, EngineWorld, call_end, call_start, until
 from web.ids import new_id
 
 
@@ -24,10 +26,16 @@ def begin(
     cost: float = 0.01,
     **fields: Any,
 ) -> str:
+    return engine.run(_begin(life, claimed, turn=turn, cost=cost, **fields))
+
+
+async def _begin(
+    life: Incarnation, claimed: Claimed, *, turn: int = 0, cost: float = 0.01, **fields: Any
+) -> str:
     call_id = new_id("mcall")
     given: dict[str, Any] = {"try_number": 1, "chain_pass": 0, "context": {"user": "Do."}, "events": []}
-    engine.run(
-        life.journal.begin(claimed.work, call_start(cost), call_id=call_id, turn=turn, **{**given, **fields})
+    await life.journal.begin(
+        claimed.work, call_start(cost), call_id=call_id, turn=turn, **{**given, **fields}
     )
     return call_id
 
@@ -79,8 +87,8 @@ def test_it_sends_nothing_for_a_step_that_is_no_longer_ours(
 def test_it_keeps_the_first_reply_and_pays_for_both(
     engine: EngineWorld, life: Incarnation, claimed: Claimed
 ) -> None:
-    calls = [begin(engine, life, claimed, try_number=number) for number in (1, 2)]
-    for call, text in zip(calls, ("first", "second"), strict=True):
+    both = [begin(engine, life, claimed, try_number=number) for number in (1, 2)]
+    for call, text in zip(both, ("first", "second"), strict=True):
         engine.run(life.journal.settle(call_end(call, text)))
     journal = engine.run(life.journal.read(claimed.work.id, 0))
     assert journal.replies[0].text == "first"
@@ -146,6 +154,41 @@ def test_it_resumes_a_pass_and_forgets_an_older_one(
     journal = engine.run(life.journal.read(claimed.work.id, 1))
     assert len(journal.tries[0]) == 1
     assert journal.counts[0] == 2
+
+
+@pytest.mark.parametrize("when", ["while it is written", "just after"])
+def test_it_closes_a_call_that_was_written_for_nobody(
+    engine: EngineWorld, life: Incarnation, claimed: Claimed, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    async def scenario() -> None:
+        asking = asyncio.create_task(_begin(life, claimed))
+        write, tell = calls.CallWriter._write, calls._tell
+
+        async def interrupted(writer: calls.CallWriter, batch: Any) -> Any:
+            asking.cancel()
+            return await write(writer, batch)
+
+        def told(waiting: Any, error: Exception | None) -> None:
+            tell(waiting, error)
+            asking.cancel()
+
+        if when == "just after":
+            monkeypatch.setattr(calls, "_tell", told)
+        else:
+            monkeypatch.setattr(calls.CallWriter, "_write", interrupted)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await until(lambda: _states(engine), "the call is closed")
+
+    engine.run(scenario())
+    assert ModelCall.objects.get().message == "It was never sent."
+    engine.assert_sound()
+
+
+async def _states(engine: EngineWorld) -> bool:
+    async with engine.pool.connection() as connection:
+        cursor = await connection.execute("SELECT state FROM agents_modelcall")
+        return await cursor.fetchall() == [("cancelled",)]
 
 
 class TestBudget:
