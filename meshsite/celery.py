@@ -19,6 +19,8 @@ from django.conf import settings  # wants the variable above
 from meshsite import tether
 
 QUEUE = "steps"
+# On a machine that is shared with the web, requests go first: a step waits seconds for a model anyway.
+WORKER_NICENESS = 5
 
 app = Celery("meshsite")
 app.conf.update(
@@ -65,6 +67,7 @@ def start_the_engine(sender: Any, **_: Any) -> None:
     from tasks.worker import runtime
 
     tether.tie_forks()
+    os.nice(WORKER_NICENESS)
     runtime.start(hostname=sender.hostname)
 
 

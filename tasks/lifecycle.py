@@ -90,7 +90,8 @@ def cancel_run(*, run_id: str, reason: str = "") -> bool:
 @transaction.atomic
 def requeue_run(*, run_id: str) -> int:
     """Put a run's waiting steps back into the queue now instead of when their wait is over; return how many."""
-    steps = Step.objects.select_for_update().filter(
+    Run.objects.select_for_update().only("id").filter(pk=run_id).first()  # run before steps, as everywhere
+    steps = Step.objects.filter(
         run_id=run_id, state=StepState.WAITING, run__state__in=(RunState.RUNNING, RunState.WAITING)
     )
     woken = list(steps.exclude(wait_reason="budget").values_list("kind", "id"))

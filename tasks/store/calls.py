@@ -113,7 +113,11 @@ class CallWriter:
         async with self.pool.connection() as connection, connection.transaction():
             locking = connection.cursor(row_factory=dict_row)
             await locking.execute(sql.LOCK_RUNS_FOR_CALLS, {"runs": sorted({call.run_id for call in calls})})
-            runs = {row["id"]: row for row in await locking.fetchall()}
+            runs = {row["id"]: row | {"reserved": 0} for row in await locking.fetchall()}
+            if limited := [id_ for id_, run in runs.items() if run["budget"] is not None]:
+                reserving = await connection.execute(sql.RESERVED, {"runs": limited})
+                for id_, reserved in await reserving.fetchall():
+                    runs[id_]["reserved"] = reserved
             for place, call in enumerate(calls):
                 refusals[place] = _refusal(call, runs.get(call.run_id))
             rows = [{"n": n, **call.row} for n, call in enumerate(calls) if refusals[n] is None]

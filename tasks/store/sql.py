@@ -75,13 +75,15 @@ ORDER BY s.round, s.id
 
 # First half of writing calls down: the runs' locks, in the order of their ids, and the money that is left.
 LOCK_RUNS_FOR_CALLS = """
-SELECT r.id, r.state, r.cost, n.budget,
-    CASE WHEN n.budget IS NULL THEN 0
-         ELSE (SELECT coalesce(sum(reserved), 0) FROM agents_modelcall c WHERE c.run_id = r.id AND c.state = 'started')
-    END AS reserved
+SELECT r.id, r.state, r.cost, n.budget
 FROM tasks_run r JOIN networks_network n ON n.id = r.network_id
 WHERE r.id = ANY(%(runs)s) AND r.state IN ('running', 'waiting')
 ORDER BY r.id FOR UPDATE OF r
+"""
+
+# By a statement of its own, so that it sees what was reserved while the lock was waited for.
+RESERVED = """
+SELECT run_id, sum(reserved) FROM agents_modelcall WHERE run_id = ANY(%(runs)s) AND state = 'started' GROUP BY run_id
 """
 
 # Second half: of the rows whose steps are still ours, the calls, the frozen contexts and the events, numbered
