@@ -15,7 +15,8 @@ from agents.services import ensure_coordinator
 from memory.models import MemoryItem, MemoryType
 from memory.services import remember
 from networks.models import ApiKey, Network
-from web.problems import Conflict, Invalid
+from tasks.engine.decision import has_pattern
+from web.problems import Conflict, Invalid, NotAvailable
 from web.strictjson import escape
 
 from .lifecycle import TERMINAL, cancel_run, retry_task, start_new_task, start_run
@@ -132,6 +133,10 @@ def check_output_schema(schema: Mapping[str, Any]) -> None:
         raise Invalid(
             pointer, f"Not a JSON Schema (2020-12): {error.message[:300]}", "invalid_schema"
         ) from error
+    if has_pattern(schema):
+        raise NotAvailable(
+            "/output_schema", "Regular expressions (pattern, patternProperties) are not available."
+        )
     pending: list[Any] = [schema]
     while pending:
         part = pending.pop()

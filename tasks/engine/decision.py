@@ -116,6 +116,26 @@ def check_schema(value: Any, schema: Mapping[str, Any]) -> list[str]:
     ]
 
 
+_NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
+
+
+def has_pattern(schema: Any) -> bool:
+    """Whether a schema brings regular expressions: one can hold up whoever runs it for as long as it likes.
+
+    A property that is only called `pattern` is not one.
+    """
+    pending: list[tuple[Any, bool]] = [(schema, False)]
+    while pending:
+        part, names = pending.pop()
+        if isinstance(part, Mapping):
+            if not names and ("pattern" in part or "patternProperties" in part):
+                return True
+            pending.extend((value, not names and key in _NAMED) for key, value in part.items())
+        elif isinstance(part, list):
+            pending.extend((value, False) for value in part)
+    return False
+
+
 def unpack_schemas(decision: dict[str, Any]) -> list[str]:
     """Parse the subtasks' output schemas, which models give as JSON text, in place."""
     problems = []
@@ -129,6 +149,8 @@ def unpack_schemas(decision: dict[str, Any]) -> list[str]:
         except (ValueError, SchemaError, AttributeError, TypeError) as error:
             problems.append(f"subtask {number}: output_schema is no JSON Schema: {str(error)[:200]}")
         else:
+            if has_pattern(schema):
+                problems.append(f"subtask {number}: output_schema must not use pattern or patternProperties.")
             subtask["output_schema"] = schema
     return problems
 
