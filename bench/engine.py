@@ -123,7 +123,8 @@ async def one_at_a_time(client: Client, base: Vendors) -> tuple[list[float], lis
 async def under_load(client: Client) -> tuple[float, list[float], list[float], int]:
     """Keep 64 tasks in flight, and meanwhile post 20 others a second from another process.
 
-    The 64 come one by one, as clients do, before anything is measured. Returns (tasks/s, POST ms, task ms, tasks ended in all).
+    The 64 come one by one, as clients do, before anything is measured.
+    Returns (tasks/s, POST ms, task ms, tasks ended in all).
     """
     tasks: list[float] = []
     left = THROUGHPUT_TASKS
