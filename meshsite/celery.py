@@ -20,7 +20,7 @@ from meshsite import tether
 
 QUEUE = "steps"
 # On a machine that is shared with the web, requests go first: a step waits seconds for a model anyway.
-WORKER_NICENESS = 5
+WORKER_NICENESS = 10
 
 app = Celery("meshsite")
 app.conf.update(
