@@ -71,16 +71,17 @@ class ThreadedHandler(ASGIHandler):
 
 
 class WaitingHandler(ASGIHandler):
-    """Serves the API's coroutines: `?wait` and event streams, thousands at once, with no thread while they wait.
+    """Serves the API's coroutines: `?wait` and event streams, which hold no connection while they wait.
 
-    Only what is a coroutine itself stands before the view: each of Django's middlewares would hold a thread.
+    Only what is a coroutine itself stands before the view: each of Django's middlewares would hop threads.
+    Django's request signals still cost one, which stays idle until the request ends.
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        handler: Any = convert_exception_to_response(super().__getattribute__("_get_response_async"))
+        handler: Any = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]
         for middleware in (JsonGuardMiddleware, RequestIdMiddleware):
             handler = convert_exception_to_response(middleware(handler))
         self._middleware_chain = handler

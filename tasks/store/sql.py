@@ -275,7 +275,6 @@ WITH rows AS (
 INSERT INTO tasks_stepbody (step_id, input) SELECT id, input FROM rows
 """
 
-# What a network knows already is not written again.
 # Back to wait, or to the queue: neither a crash nor a try.
 RELEASE_STEP = """
 WITH step AS (
