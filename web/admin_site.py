@@ -6,12 +6,13 @@ counting stops at 10,000, and the tables that grow for ever are neither sorted n
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from django.contrib.postgres.fields import ArrayField
 from django.core.paginator import Paginator
 from django.db import models
@@ -35,8 +36,11 @@ from unfold.forms import AdminPasswordChangeForm, BaseDialogForm, UserChangeForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
 )
+
+from .problems import Problem
 
 __all__ = [
     "ActionVariant",
@@ -45,15 +49,19 @@ __all__ = [
     "ConfigurationAdmin",
     "ConfirmForm",
     "FieldTextFilter",
+    "HistoryAdmin",
     "RangeDateTimeFilter",
     "ReadOnlyAdmin",
+    "ReasonForm",
     "StaffAdmin",
     "UnfoldAdminCheckboxSelectMultipleWidget",
     "UnfoldAdminPasswordWidget",
     "UnfoldAdminTextInputWidget",
+    "UnfoldAdminTextareaWidget",
     "UserChangeForm",
     "UserCreationForm",
     "action",
+    "add_problem",
     "ago",
     "badge",
     "confirm",
@@ -73,12 +81,21 @@ JSON_LIMIT = 100_000
 
 # The label's colour by state; the word is always there too, so that colour is never alone.
 COLOURS = {
-    **dict.fromkeys(("active", "succeeded", "serving", "live", "available", "feedback"), "success"),
-    **dict.fromkeys(("running", "started", "ready", "fact"), "info"),
     **dict.fromkeys(
-        ("waiting", "waiting_human", "paused", "draining", "retried", "released", "unknown"), "warning"
+        ("active", "succeeded", "serving", "live", "available", "feedback", "approved", "delivered", "sent"),
+        "success",
     ),
-    **dict.fromkeys(("failed", "lease_lost", "lost", "revoked", "retired"), "danger"),
+    **dict.fromkeys(("published", "valid"), "success"),
+    **dict.fromkeys(("running", "started", "ready", "fact", "pending"), "info"),
+    **dict.fromkeys(
+        ("waiting", "waiting_human", "paused", "draining", "retried", "released", "unknown", "expired"),
+        "warning",
+    ),
+    **dict.fromkeys(
+        ("failed", "lease_lost", "lost", "revoked", "retired", "rejected", "failing", "invalid"),
+        "danger",
+    ),
+    "switched off": "danger",
 }
 
 
@@ -89,6 +106,13 @@ class BoundedPaginator(Paginator):
     def count(self) -> int:
         rows: Any = self.object_list
         return int(rows.order_by()[:COUNT_LIMIT].count())
+
+
+class JsonField(forms.JSONField):
+    """A JSON value as text that people can read and edit."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 class StaffAdmin(ModelAdmin):
@@ -102,12 +126,27 @@ class StaffAdmin(ModelAdmin):
     warn_unsaved_form = True
     # A text area of ten lines is much for what is a few words with commas.
     formfield_overrides: ClassVar[dict[Any, dict[str, Any]]] = {
-        ArrayField: {"widget": UnfoldAdminTextInputWidget}
+        ArrayField: {"widget": UnfoldAdminTextInputWidget},
+        models.JSONField: {"form_class": JsonField},
     }
 
     def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         """Cancelling and the like need the model's change permission, even where its form is read-only."""
         return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
+
+    def needless(self, obj: Any) -> Collection[str]:
+        """The names of actions that do nothing for an object as it is, so that its page shows no button for them."""
+        return ()
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        actions: list[Any] = super().get_actions_detail(request, object_id)
+        obj = self.model._default_manager.filter(pk=unquote(str(object_id))).first() if actions else None
+        hidden = (
+            {f"{self.opts.app_label}_{self.opts.model_name}_{name}" for name in self.needless(obj)}
+            if obj
+            else ()
+        )
+        return [action for action in actions if action.action_name not in hidden]
 
 
 class ReadOnlyAdmin(StaffAdmin):
@@ -159,17 +198,35 @@ class ReasonForm(forms.ModelForm):
     )
 
 
-class ConfigurationAdmin(SimpleHistoryAdmin, StaffAdmin, ImportExportModelAdmin):
-    """What people configure: with a history that tells who changed what and why, import and export."""
+class HistoryAdmin(SimpleHistoryAdmin, StaffAdmin):
+    """What people configure, with a history that tells who changed what and why."""
 
     form = ReasonForm
-    import_form_class = ImportForm
-    export_form_class = SelectableFieldsExportForm
     history_list_per_page = PAGE_SIZE
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        obj._change_reason = form.cleaned_data.get("change_reason") or None
+        self.keep_reason(obj, form)
         super().save_model(request, obj, form, change)
+
+    def keep_reason(self, obj: Any, form: Any) -> None:
+        """Have the next save of `obj` tell the history why."""
+        obj._change_reason = form.cleaned_data.get("change_reason") or None
+
+
+class ConfigurationAdmin(HistoryAdmin, ImportExportModelAdmin):
+    """Such a thing that needs no care when it is written, so that it can be imported and exported as well."""
+
+    import_form_class = ImportForm
+    export_form_class = SelectableFieldsExportForm
+
+
+def add_problem(form: forms.BaseForm, problem: Problem) -> None:
+    """Say at a form's fields what a service found wrong; what belongs to none of them, above all."""
+    for error in problem.errors:
+        field = error.pointer.split("/")[1] if error.pointer.startswith("/") else ""
+        form.add_error(field if field in form.fields else None, error.detail)
+    if not problem.errors:
+        form.add_error(None, problem.detail)
 
 
 class ConfirmForm(BaseDialogForm):

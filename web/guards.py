@@ -54,7 +54,7 @@ class GuardedParser(BaseParser):
 
 
 def _refusal(request: HttpRequest) -> HttpResponseBase | None:
-    if not request.path.startswith(("/api/", "/v1/")):
+    if not request.path.startswith(("/api/", "/v1/", "/sessions/")):
         return None
     try:
         _check_address(request)

@@ -7,7 +7,7 @@ committed, they get its answer. A request that fails stores nothing, as nothing 
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from django.conf import settings
 from django.db import connection, transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.renderers import JSONRenderer
@@ -24,9 +24,11 @@ from rest_framework.response import Response
 
 from .models import IdempotencyRecord
 from .problems import FieldError, Problem
+from .views import in_database
 
 HEADER = "Idempotency-Key"
 RETENTION = timedelta(hours=24)
+_ABANDONED = timedelta(minutes=2)
 _VALID = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("Location", "ETag")
 
@@ -41,25 +43,84 @@ def idempotent(handler: Handler) -> Handler:
         key = request.headers.get(HEADER)
         if key is None:
             return handler(view, request, *args, **kwargs)
-        if not _VALID.fullmatch(key):
-            detail = "1 to 255 visible ASCII characters."
-            raise Problem(
-                "validation_failed",
-                f"{HEADER}: {detail}",
-                errors=[FieldError("/header/" + HEADER, "invalid", detail)],
-            )
-        with transaction.atomic():
-            owner = str(request.auth.pk)
-            _lock(owner, key)
-            record = _find(owner, key)
-            if record is not None:
-                return _replay(record, _hash(request))
+        _check(key)
+        return answer_once(
+            request, str(request.auth.pk), key, lambda: handler(view, request, *args, **kwargs)
+        )
+
+    post.is_idempotent = True  # type: ignore[attr-defined]
+    return post
+
+
+def answer_once(
+    request: Request, owner: str, key: str, answer: Callable[[], HttpResponseBase], *, path: str = ""
+) -> HttpResponseBase:
+    """Answer the request that `owner` names by `key`, or give the answer there is. `path` is what is kept of its
+    address, should that hold a secret."""
+    with transaction.atomic():
+        _lock(owner, key)
+        record = _find(owner, key)
+        if record is not None:
+            return _replay(record, _hash(request._request))
+        response = answer()
+        _store(owner, key, request, response, path or request.path)
+    return response
+
+
+def idempotent_beyond(handler: Handler) -> Handler:
+    """`idempotent`, for a handler that asks somebody who may call us back before it has returned: what it writes
+    is committed as it goes, for no transaction is held around it. `once` is the same for coroutines."""
+
+    @wraps(handler)
+    def post(view: Any, request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        key = request.headers.get(HEADER)
+        if key is None:
+            return handler(view, request, *args, **kwargs)
+        _check(key)
+        owner = str(request.auth.pk)
+        earlier = _claim(owner, key, request._request)
+        if earlier is not None:
+            return earlier
+        try:
             response = handler(view, request, *args, **kwargs)
-            _store(owner, key, request, response)
+        except BaseException:
+            _release(owner, key)
+            raise
+        _keep(owner, key, response, _body_of(response))
         return response
 
     post.is_idempotent = True  # type: ignore[attr-defined]
     return post
+
+
+def idempotent_coroutine(handler: Handler) -> Handler:
+    """Mark the POST handler of a view whose coroutine works within `once`, for the OpenAPI document."""
+    handler.is_idempotent = True  # type: ignore[attr-defined]
+    return handler
+
+
+async def once(
+    request: HttpRequest, owner: str, work: Callable[[], Awaitable[HttpResponse]]
+) -> HttpResponseBase:
+    """Do the work of a keyed POST once, for coroutines that wait too long to hold a transaction meanwhile.
+
+    A record without an answer says that the first request runs; one that is older than `_ABANDONED` says that
+    its process died.
+    """
+    key = request.headers.get(HEADER)
+    if key is None:
+        return await work()
+    _check(key)
+    earlier = await in_database(_claim)(owner, key, request)
+    if earlier is not None:
+        return earlier
+    try:
+        response = await work()
+    except BaseException:
+        await in_database(_release)(owner, key)
+        raise
+    await in_database(_keep)(owner, key, response, response.content)
+    return response
 
 
 def purge() -> int:
@@ -97,14 +158,14 @@ def _replay(record: IdempotencyRecord, request_hash: str) -> HttpResponse:
     )
 
 
-def _store(owner: str, key: str, request: Request, response: HttpResponseBase) -> None:
-    body = JSONRenderer().render(response.data) if isinstance(response, Response) else b""
+def _store(owner: str, key: str, request: Request, response: HttpResponseBase, path: str) -> None:
+    body = _body_of(response)
     IdempotencyRecord.objects.create(
         owner=owner,
         key=key,
         method=request.method or "",
-        path=request.path[:500],
-        request_hash=_hash(request),
+        path=path[:500],
+        request_hash=_hash(request._request),
         status=response.status_code,
         headers={name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
         # Encrypted, because one of these answers shows a new API key, which is nowhere else at rest.
@@ -112,9 +173,57 @@ def _store(owner: str, key: str, request: Request, response: HttpResponseBase) -
     )
 
 
-def _hash(request: Request) -> str:
-    address = f"{request.method} {request._request.get_full_path()}\n"
-    return hashlib.sha256(address.encode() + request._request.body).hexdigest()
+def _body_of(response: HttpResponseBase) -> bytes:
+    return JSONRenderer().render(response.data) if isinstance(response, Response) else b""
+
+
+def _check(key: str) -> None:
+    if not _VALID.fullmatch(key):
+        detail = "1 to 255 visible ASCII characters."
+        raise Problem(
+            "validation_failed",
+            f"{HEADER}: {detail}",
+            errors=[FieldError("/header/" + HEADER, "invalid", detail)],
+        )
+
+
+@transaction.atomic
+def _claim(owner: str, key: str, request: HttpRequest) -> HttpResponse | None:
+    """The answer there is; None when the caller is the first and has to find one."""
+    _lock(owner, key)
+    record = _find(owner, key)
+    if record is not None and record.status is None and record.created_at < timezone.now() - _ABANDONED:
+        record.delete()
+        record = None
+    if record is None:
+        IdempotencyRecord.objects.create(
+            owner=owner,
+            key=key,
+            method=request.method or "",
+            path=request.path[:500],
+            request_hash=_hash(request),
+        )
+        return None
+    if record.status is None:
+        raise Problem("idempotency_in_progress", headers={"Retry-After": "1"})
+    return _replay(record, _hash(request))
+
+
+def _release(owner: str, key: str) -> None:
+    IdempotencyRecord.objects.filter(owner=owner, key=key, status=None).delete()
+
+
+def _keep(owner: str, key: str, response: HttpResponseBase, body: bytes) -> None:
+    IdempotencyRecord.objects.filter(owner=owner, key=key, status=None).update(
+        status=response.status_code,
+        headers={name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
+        body=_fernet().encrypt(body).decode() if body else "",
+    )
+
+
+def _hash(request: HttpRequest) -> str:
+    address = f"{request.method} {request.get_full_path()}\n"
+    return hashlib.sha256(address.encode() + request.body).hexdigest()
 
 
 def _fernet() -> Fernet:

@@ -4,6 +4,7 @@ import os
 import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 
 
 def new_id(prefix: str) -> str:
@@ -13,11 +14,8 @@ def new_id(prefix: str) -> str:
     order is random.
     """
     number = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(os.urandom(10))
-    digits = [""] * 26
-    for place in range(25, -1, -1):
-        digits[place] = _ALPHABET[number & 31]
-        number >>= 5
-    return f"{prefix}_{''.join(digits)}"
+    digits = "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    return f"{prefix}_{digits}"
 
 
 def new_ids(prefix: str, count: int) -> list[str]:

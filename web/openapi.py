@@ -1,6 +1,6 @@
 """OpenAPI: what drf-spectacular cannot see by itself (errors, Idempotency-Key, strict bodies)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema
@@ -45,25 +45,29 @@ class ProblemDocument(serializers.Serializer[Any]):
 def document(
     *,
     answer: Any = None,
-    status: int = 200,
+    status: int | tuple[int, str] = 200,
     body: type[Body] | Any = None,
     query: type[Query] | None = None,
     conflict: bool = False,
+    also: Collection[int] = (),
     public: bool = False,
     summary: str = "",
     extra: dict[Any, Any] | None = None,
 ) -> Callable[[H], H]:
-    """Describe one handler; the errors follow from what it takes."""
+    """Describe one handler; the errors follow from what it takes, but for the statuses in `also`."""
 
     def decorate(handler: H) -> H:
         idempotent = getattr(handler, "is_idempotent", False)
         errors = set() if public else set(_ALWAYS)
         if body is not None:
             errors |= _BODY_ERRORS
+            if any(name.endswith("_id") for name in getattr(body, "_declared_fields", ())):
+                errors.add(404)  # what a body names can be another project's
         if query is not None:
             errors |= {400, 422}
         if conflict or idempotent:
             errors |= {409, 422}
+        errors |= set(also)
         handler.problem_statuses = errors  # type: ignore[attr-defined]
         parameters: list[Any] = [query] if query else []
         if idempotent:

@@ -29,7 +29,13 @@ CODES: dict[str, ProblemCode] = {
         "No valid API key",
         "Send a key that is neither revoked nor expired as `Authorization: Bearer mesh_…`.",
     ),
+    "bad_signature": ProblemCode(
+        401,
+        "The signature does not fit",
+        "Sign the body by Standard Webhooks with the trigger's secret, and send it within five minutes.",
+    ),
     "forbidden": ProblemCode(403, "Not allowed", "The caller may not do this."),
+    "not_an_approver": ProblemCode(403, "Not asked", "The approval names others who may decide."),
     "missing_scope": ProblemCode(403, "Missing scope", "The key lacks the scope named in `detail`."),
     "no_project": ProblemCode(
         403, "No project", "An installation key owns no networks; use a key of a project."
@@ -49,6 +55,16 @@ CODES: dict[str, ProblemCode] = {
     "coordinator_busy": ProblemCode(
         409, "The coordinator has work in flight", "Wait for the network's runs to end, or cancel them."
     ),
+    "invalid_workflow": ProblemCode(
+        422, "The workflow cannot be run", "`errors` names every finding with its node or edge."
+    ),
+    "revision_mismatch": ProblemCode(
+        412, "It was changed meanwhile", "Get it again, and repeat the change with its new ETag in If-Match."
+    ),
+    "precondition_required": ProblemCode(
+        428, "If-Match is missing", "Name the revision you have seen: the ETag of the GET."
+    ),
+    "project_in_use": ProblemCode(409, "The project is in use", "Delete its networks first."),
     "network_paused": ProblemCode(409, "The network is paused", "Set its status to `active` first."),
     "network_archived": ProblemCode(409, "The network is archived", "Set its status to `active` first."),
     "task_finished": ProblemCode(
@@ -57,11 +73,22 @@ CODES: dict[str, ProblemCode] = {
     "task_not_finished": ProblemCode(
         409, "The task has not ended", "Wait for it or cancel it before retrying."
     ),
+    "run_finished": ProblemCode(409, "The run has ended", "To run it again use `retry`."),
+    "run_not_finished": ProblemCode(
+        409, "The run has not ended", "Wait for it or cancel it before retrying."
+    ),
     "already_superseded": ProblemCode(
         409, "Already superseded", "Supersede the item that took its place instead."
     ),
     "key_revoked": ProblemCode(409, "The key is revoked", "A revoked key stays revoked. Create another."),
+    "approval_decided": ProblemCode(
+        409, "Already decided", "Somebody was quicker, or the time was over; `detail` says who decided what."
+    ),
     "conflict": ProblemCode(409, "Conflict", "The present state does not allow it."),
+    "number_taken": ProblemCode(409, "The number is taken", "Somebody has this telephone number already."),
+    "session_over": ProblemCode(
+        410, "The voice session is over", "It has expired or was ended. Create another; calls go on."
+    ),
     "body_too_large": ProblemCode(413, "Body too large", "A body has at most 1 MiB."),
     "unsupported_media_type": ProblemCode(
         415, "Unsupported media type", "Send `Content-Type: application/json`."
@@ -70,7 +97,9 @@ CODES: dict[str, ProblemCode] = {
         422, "Invalid fields", "`errors` names each field and what is wrong with it."
     ),
     "not_available": ProblemCode(
-        422, "Not available yet", "The field or mode named in `errors` is not built yet; leave it out."
+        422,
+        "Not available",
+        "The field or mode named in `errors` is not built yet, or not configured here; leave it out.",
     ),
     "idempotency_key_reused": ProblemCode(
         422,
@@ -82,6 +111,20 @@ CODES: dict[str, ProblemCode] = {
         500,
         "Internal error",
         "Ours. Repeat the request later, and report its `request_id` if it happens again.",
+    ),
+    "carrier_failed": ProblemCode(
+        502, "The telephone company failed", "Twilio could not be reached or failed. Repeat the call later."
+    ),
+    "vendor_failed": ProblemCode(
+        502, "A transport's vendor failed", "LiveKit or Daily refused or could not be reached; see `detail`."
+    ),
+    "no_answer": ProblemCode(
+        502,
+        "No service could answer",
+        "Every model or speech service of the chain failed; `detail` says how.",
+    ),
+    "lines_busy": ProblemCode(
+        503, "All lines are busy", "No voice process has a slot left. Repeat after some seconds."
     ),
     "unavailable": ProblemCode(
         503, "Temporarily unavailable", "The database cannot be reached. Repeat after `Retry-After` seconds."

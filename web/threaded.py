@@ -8,6 +8,7 @@ waits in line instead of fighting for two cores and a dozen database connections
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -21,6 +22,7 @@ from django.urls import set_script_prefix
 
 from .guards import JsonGuardMiddleware
 from .requests import RequestIdMiddleware
+from .views import in_database, rendered
 
 
 class ThreadedHandler(ASGIHandler):
@@ -73,22 +75,55 @@ class ThreadedHandler(ASGIHandler):
 class WaitingHandler(ASGIHandler):
     """Serves the API's coroutines: `?wait` and event streams, which hold no connection while they wait.
 
-    Only what is a coroutine itself stands before the view: each of Django's middlewares would hop threads.
-    Django's request signals still cost one, which stays idle until the request ends.
+    Only what is a coroutine itself stands before the view: each of Django's middlewares would hop threads, and
+    so would its request signals. What they are for, giving connections back, `in_database` does.
     """
 
     def load_middleware(self, is_async: bool = False) -> None:
         self._view_middleware: list[Any] = []
         self._template_response_middleware: list[Any] = []
         self._exception_middleware: list[Any] = []
-        handler: Any = convert_exception_to_response(self._get_response_async)  # type: ignore[attr-defined]
+        handler: Any = convert_exception_to_response(self._answer)
         for middleware in (JsonGuardMiddleware, RequestIdMiddleware):
             handler = convert_exception_to_response(middleware(handler))
         self._middleware_chain = handler
 
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        set_script_prefix(get_script_prefix(scope))
+        request, refusal = self.create_request(scope, body)
+        if refusal is not None:
+            await self.send_response(refusal, send)
+            return
+        serving = asyncio.create_task(self._serve(request, send))
+        leaving = asyncio.create_task(receive())  # nothing more comes than the news that the client has left
+        try:
+            await asyncio.wait([serving, leaving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not serving.done():
+                serving.cancel()
+            with suppress(asyncio.CancelledError):
+                await serving
+            body.close()
+
+    async def _answer(self, request: Any) -> HttpResponseBase:
+        view, args, kwargs = self.resolve_request(request)
+        if not hasattr(view, "waits") or not view.waits(request):  # it only looked like it by its address
+            view = in_database(rendered(getattr(view, "synchronous", view)))
+        response: HttpResponseBase = await view(request, *args, **kwargs)
+        return response
+
+    async def _serve(self, request: Any, send: Any) -> None:
+        response = await self.get_response_async(request)
+        await self.send_response(response, send)
+
 
 class Split:
-    """Sends requests that wait on purpose (`?wait`, event streams) to `waiting`, all others to `threaded`."""
+    """Sends requests that wait on purpose (`?wait`, event streams, for models) to `waiting`, others to `threaded`."""
 
     def __init__(self, waiting: WaitingHandler, threaded: ThreadedHandler) -> None:
         self._waiting = waiting
@@ -96,5 +131,8 @@ class Split:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        waits = path.startswith("/api/") and (b"wait=" in scope["query_string"] or path.endswith("/events"))
+        waits = path.startswith(("/v1/", "/livekit/")) or (
+            path.startswith("/api/")
+            and (b"wait=" in scope["query_string"] or path.endswith(("/events", "/webrtc", "/join", "/try")))
+        )
         await (self._waiting if waits else self._threaded)(scope, receive, send)

@@ -1,8 +1,10 @@
 """The base of every API view, and the way a coroutine joins one."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, update_wrapper
+from contextvars import copy_context
+from functools import cache, partial, update_wrapper
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -10,6 +12,7 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -80,12 +83,26 @@ def in_database(function: Callable[..., T]) -> Callable[..., Awaitable[T]]:
         finally:
             close_old_connections()
 
-    return sync_to_async(call, thread_sensitive=False, executor=_database_threads())
+    async def start(*args: Any, **kwargs: Any) -> T:
+        work = partial(copy_context().run, call, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(_database_threads(), work)
+
+    return start
 
 
 @cache
 def _database_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(settings.MESH_WEB_THREADS, thread_name_prefix="waiting")
+
+
+def rendered(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Have a view's answer rendered in the thread that made it, not in another one later."""
+
+    def call(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        response = view(request, **kwargs)
+        return response.render() if isinstance(response, SimpleTemplateResponse) else response
+
+    return call
 
 
 def with_coroutine(
@@ -97,6 +114,7 @@ def with_coroutine(
     OpenAPI the same for the few addresses that wait or stream.
     """
     synchronous = view.as_view()
+    answer = in_database(rendered(synchronous))
 
     async def serve(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
         if not when(request):
@@ -109,7 +127,7 @@ def with_coroutine(
                 raise
             response = problem_response(problem, request)
         if response is None:
-            return await in_database(synchronous)(request, **kwargs)
+            return await answer(request, **kwargs)
         ratelimit.add_headers(request, response)
         return response
 
@@ -117,7 +135,7 @@ def with_coroutine(
     serve.cls = view  # type: ignore[attr-defined]  # where drf-spectacular looks
     serve.initkwargs = {}  # type: ignore[attr-defined]
     serve.csrf_exempt = True  # type: ignore[attr-defined]
-    serve.synchronous = synchronous  # type: ignore[attr-defined]  # for `web.threaded`
+    serve.synchronous, serve.waits = synchronous, when  # type: ignore[attr-defined]  # for `web.threaded`
     return serve
 
 
