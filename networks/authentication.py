@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any, cast
 
-from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
@@ -11,12 +10,21 @@ from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from web.problems import Problem
+from web.statements import Statement
 
 from . import keys
-from .models import ApiKey, Scope
+from .models import ApiKey, Project, Scope
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="mesh"'}
 _USED_EVERY = timedelta(minutes=1)
+_KEY = Statement(
+    """
+SELECT {k}, {p} FROM networks_apikey k LEFT JOIN networks_project p ON p.id = k.project_id
+WHERE k.digest = %(digest)s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > %(now)s)
+""",
+    k=ApiKey,
+    p=Project,
+)
 
 
 def authenticate(request: HttpRequest) -> ApiKey | None:
@@ -39,6 +47,15 @@ def require_key(request: HttpRequest, scope: str) -> ApiKey:
     key = authenticate(request)
     if key is None:
         raise Problem("unauthenticated", headers=_CHALLENGE)
+    return _checked(key, scope)
+
+
+def key_of(secret: str, scope: str) -> ApiKey:
+    """Return the key of a project with `scope` that a secret is, where it does not come in a request's headers."""
+    return _checked(_look_up(secret), scope)
+
+
+def _checked(key: ApiKey, scope: str) -> ApiKey:
     if not has_scope(key, scope):
         raise Problem("missing_scope", f"The key lacks the scope `{scope}`.")
     if key.project_id is None:
@@ -47,9 +64,8 @@ def require_key(request: HttpRequest, scope: str) -> ApiKey:
 
 
 def has_scope(key: ApiKey, scope: str) -> bool:
-    """Whether a key carries a scope; admin implies read and write."""
-    implied = scope in (Scope.READ, Scope.WRITE) and Scope.ADMIN in key.scopes
-    return implied or scope in key.scopes
+    """Whether a key carries a scope; admin implies the others."""
+    return scope in key.scopes or Scope.ADMIN in key.scopes
 
 
 def caller(request: Request) -> ApiKey:
@@ -89,11 +105,8 @@ def _look_up(secret: str) -> ApiKey:
     now = timezone.now()
     key = None
     if keys.is_acceptable(secret):
-        key = (
-            ApiKey.objects.select_related("project")
-            .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=keys.digest(secret), revoked_at=None)
-            .first()
-        )
+        for key, project in _KEY.models({"digest": keys.digest(secret), "now": now}):
+            key.project = project
     if key is None:
         raise Problem("unauthenticated", "The key is unknown, revoked or expired.", headers=_CHALLENGE)
     if key.last_used_at is None or key.last_used_at < now - _USED_EVERY:

@@ -1,5 +1,6 @@
 """The tenant boundary: projects, their API keys, and the networks of agents they own."""
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -37,6 +38,33 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Member(models.Model):
+    """A person's part in a project. Approvals name members by e-mail address or by role."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner"
+        EDITOR = "editor"
+        APPROVER = "approver"
+        VIEWER = "viewer"
+
+    id = id_field("member")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="memberships"
+    )
+    email = models.EmailField(help_text="In lower case.")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(auto_now_add=True)
+    history = HistoricalRecords()
+
+    class Meta:
+        ordering = ["project", "email"]
+        constraints = [models.UniqueConstraint(fields=["project", "email"], name="member_project_email")]
+
+    def __str__(self) -> str:
+        return f"{self.email} ({self.role})"
 
 
 class Scope(models.TextChoices):

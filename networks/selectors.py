@@ -1,34 +1,38 @@
 """Reads at the tenant boundary. Everything inside a network is reached through `access_network_for`."""
 
 from collections.abc import Sequence
+from typing import cast
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from web.problems import NotFound
+from web.statements import Statement
 
 from .models import ApiKey, Network
 
-
-def visible_to(key: ApiKey, path: str = "") -> Q:
-    """What makes a network visible to a key: its project, and the key's own restriction.
-
-    `path` leads to the network from another model, such as `network__`.
+_NETWORK = Statement(
     """
-    visible = Q(**{f"{path}project_id": key.project_id})
-    return visible & Q(**{f"{path}pk__in": key.network_ids}) if key.network_ids else visible
+SELECT {n} FROM networks_network n
+WHERE n.id = %(network)s AND n.project_id = %(project)s
+  AND (cardinality(%(visible)s::text[]) = 0 OR n.id = ANY(%(visible)s::text[]))
+""",
+    n=Network,
+)
 
 
 def networks_for(key: ApiKey) -> "QuerySet[Network]":
     """The networks a key can see: its project's, fewer when it is restricted."""
-    return Network.objects.filter(visible_to(key))
+    networks = Network.objects.filter(project_id=key.project_id)
+    return networks.filter(pk__in=key.network_ids) if key.network_ids else networks
 
 
 def access_network_for(key: ApiKey, network_id: str) -> Network:
     """The network, if the key may see it; else `NotFound`, whoever owns it."""
-    network = networks_for(key).filter(pk=network_id).first()
-    if network is None:
-        raise NotFound("There is no such network.")
-    return network
+    parameters = {"network": network_id, "project": key.project_id, "visible": key.network_ids}
+    for (network,) in _NETWORK.models(parameters):
+        network.project = key.project
+        return cast(Network, network)
+    raise NotFound("There is no such network.")
 
 
 def api_keys_for(key: ApiKey) -> "QuerySet[ApiKey]":

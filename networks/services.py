@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from web.problems import Conflict
 
 from . import keys
-from .models import ApiKey, Network, Project
+from .models import ApiKey, Member, Network, Project, Scope
 
 
 def create_project(*, name: str, description: str = "", metadata: Mapping[str, Any] | None = None) -> Project:
@@ -93,3 +94,67 @@ def update_network(*, network: Network, changes: Mapping[str, Any]) -> Network:
         setattr(network, name, value)
     network.save(update_fields=[*changes, "updated_at"])
     return network
+
+
+@transaction.atomic
+def create_project_with_key(
+    *, name: str, description: str = "", metadata: Mapping[str, Any] | None = None
+) -> tuple[Project, ApiKey, str]:
+    """Create a tenant with its first key, which may do everything in it; the secret is shown once."""
+    project = create_project(name=name, description=description, metadata=metadata)
+    key, secret = create_api_key(project=project, name="First key", scopes=list(Scope.values))
+    return project, key, secret
+
+
+def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
+    """Change a project's name, description or metadata."""
+    for name, value in changes.items():
+        setattr(project, name, value)
+    project.save(update_fields=[*changes, "updated_at"])
+    return project
+
+
+def delete_project(*, project: Project) -> None:
+    """Remove a project that has no networks any more, with all else that it owns."""
+    if project.networks.exists():
+        raise Conflict("project_in_use", "Delete the project's networks first.")
+    project.delete()
+
+
+def add_member(*, project: Project, email: str, role: str = Member.Role.VIEWER) -> Member:
+    """Make a person a member; whoever logs in with that e-mail address is that person."""
+    email = email.lower()
+    try:
+        with transaction.atomic():
+            return Member.objects.create(project=project, email=email, role=role, user=_user_of(email))
+    except IntegrityError as error:
+        raise _taken(error, email) from error.__cause__
+
+
+def update_member(*, member: Member, changes: Mapping[str, Any]) -> Member:
+    """Change a member's address or role."""
+    for name, value in changes.items():
+        setattr(member, name, value)
+    member.email = member.email.lower()
+    member.user = _user_of(member.email)
+    try:
+        with transaction.atomic():
+            member.save()
+    except IntegrityError as error:
+        raise _taken(error, member.email) from error.__cause__
+    return member
+
+
+def remove_member(*, member: Member) -> None:
+    """End a membership. What the person decided stays."""
+    member.delete()
+
+
+def _user_of(email: str) -> Any:
+    return get_user_model().objects.filter(email__iexact=email).first()
+
+
+def _taken(error: IntegrityError, email: str) -> Exception:
+    if "member_project_email" in str(error):
+        return Conflict("conflict", f"{email} is a member already.")
+    return error

@@ -25,7 +25,10 @@ class _Expiry(Body):
 class KeyBody(_Expiry):
     name = Text(min_length=1, max_length=100)
     scopes = serializers.ListField(
-        child=Choice(choices=Scope.choices), min_length=1, max_length=4, default=[Scope.READ, Scope.WRITE]
+        child=Choice(choices=Scope.choices),
+        min_length=1,
+        max_length=4,
+        default=[Scope.READ, Scope.WRITE, Scope.VOICE],
     )
     network_ids = serializers.ListField(
         child=Text(max_length=40), max_length=100, required=False, help_text="Empty means every network."

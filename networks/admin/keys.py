@@ -1,19 +1,19 @@
-"""Staff pages of the tenant boundary: projects, networks, API keys."""
+"""API keys: made, rotated, revoked."""
 
 from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from networks import services
+from networks.models import ApiKey, Scope
 from web.admin_site import (
     ActionVariant,
-    ChoicesDropdownFilter,
-    ConfigurationAdmin,
     ConfirmForm,
     FieldTextFilter,
     StaffAdmin,
@@ -25,66 +25,9 @@ from web.admin_site import (
     confirm,
     display,
     link_column,
-    list_link,
     reload_page,
-    state_column,
 )
 from web.problems import Problem
-
-from . import services
-from .models import ApiKey, Network, Project, Scope
-
-
-@admin.register(Project)
-class ProjectAdmin(ConfigurationAdmin):
-    list_display = ("name", "id", "networks_", "keys", "weight", "requests_per_minute", "created_at")
-    search_fields = ("id__exact", "name")
-    search_help_text = "An id, or a part of a name."
-    readonly_fields = ("id", "created_at", "updated_at")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
-        return (
-            super()
-            .get_queryset(request)
-            .annotate(
-                network_count=Count("networks", distinct=True), key_count=Count("api_keys", distinct=True)
-            )
-        )
-
-    @display(description="Networks")
-    def networks_(self, obj: Any) -> str:
-        return list_link("networks.network", obj.network_count, project__id__exact=obj.pk)
-
-    @display(description="API keys")
-    def keys(self, obj: Any) -> str:
-        return list_link("networks.apikey", obj.key_count, project__id__exact=obj.pk)
-
-
-@admin.register(Network)
-class NetworkAdmin(ConfigurationAdmin):
-    list_display = (
-        "name",
-        "id",
-        "project_",
-        "state",
-        "max_iterations",
-        "timeout_seconds",
-        "budget",
-        "related",
-    )
-    list_filter = (("status", ChoicesDropdownFilter), ("project__name", FieldTextFilter))
-    list_select_related = ("project",)
-    search_fields = ("id__exact", "project__id__exact", "name")
-    search_help_text = "An id of a network or project, or a part of a name."
-    autocomplete_fields = ("project",)
-    readonly_fields = ("id", "related", "created_at", "updated_at")
-
-    project_ = link_column("project_id", "networks.project", "Project", "project.name")
-    state = state_column("status", "Status")
-
-    @display(description="See")
-    def related(self, obj: Network) -> Any:
-        return list_link("tasks.task", "tasks", network__id__exact=obj.pk)
 
 
 class RotateForm(ConfirmForm):
@@ -102,9 +45,9 @@ class RotateForm(ConfirmForm):
 class ApiKeyForm(forms.ModelForm):
     scopes = forms.MultipleChoiceField(
         choices=Scope.choices,
-        initial=[Scope.READ, Scope.WRITE],
+        initial=[Scope.READ, Scope.WRITE, Scope.VOICE],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="admin includes managing agents, networks and keys; voice answers telephone calls.",
+        help_text="admin includes the others and managing keys; voice is for sessions, calls and numbers.",
     )
 
     class Meta:
