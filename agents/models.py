@@ -29,6 +29,7 @@ class Agent(models.Model):
     system_prompt = models.TextField(blank=True)
     parameters = models.JSONField(default=dict, blank=True, help_text="temperature, max_tokens, top_p, …")
     capabilities = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    tools = ArrayField(ref_field(), default=list, blank=True, help_text="Ids of the tools it may call.")
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -45,6 +46,84 @@ class Agent(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Tool(models.Model):
+    """Something an agent or a workflow node can call. Its secrets are kept apart, encrypted."""
+
+    class Type(models.TextChoices):
+        HTTP = "http"
+        FUNCTION = "function"
+        BUILTIN = "builtin"
+        MCP = "mcp"
+
+    class Effect(models.TextChoices):
+        READ_ONLY = "read_only"
+        IDEMPOTENT = "idempotent"
+        UNSAFE = "unsafe"
+
+    id = id_field("tool")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tools")
+    name = models.CharField(max_length=64, help_text="What models call it by: letters, digits, _ and -.")
+    type = models.CharField(max_length=10, choices=Type.choices)
+    description = models.CharField(max_length=2000, blank=True)
+    config = models.JSONField(default=dict, blank=True)
+    input_schema = models.JSONField(default=dict, blank=True)
+    output_schema = models.JSONField(default=dict, blank=True)
+    effect = models.CharField(
+        max_length=10,
+        choices=Effect.choices,
+        default=Effect.UNSAFE,
+        help_text="Whether a call whose outcome nobody knows may be made again.",
+    )
+    encrypted_secrets = models.BinaryField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    history = HistoricalRecords(excluded_fields=["encrypted_secrets"])
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="tool_project_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ToolCall(models.Model):
+    """One call of a tool in a step. Written before it is made, settled when it ends; never made twice for a key
+    unless the tool says that this does no harm."""
+
+    class State(models.TextChoices):
+        STARTED = "started"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        UNKNOWN = "unknown"
+
+    id = id_field("tcall")
+    project_id = ref_field()
+    tool_id = ref_field()
+    agent_id = ref_field(blank=True)
+    run_id = ref_field(null=True, blank=True)
+    step_id = ref_field(null=True, blank=True)
+    call_id = ref_field(null=True, blank=True, help_text="The phone call it was made in.")
+    turn = models.PositiveIntegerField(default=0)
+    index = models.PositiveIntegerField(default=0, help_text="Its place among the calls of the turn.")
+    name = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.STARTED)
+    idempotency_key = models.CharField(max_length=100, unique=True, db_collation="C")
+    arguments = models.JSONField(default=dict)
+    output = models.JSONField(null=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_detail = models.CharField(max_length=1000, blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["step_id", "turn", "index"]), models.Index(fields=["run_id"])]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.state})"
 
 
 class CatalogueModel(models.Model):
@@ -111,6 +190,7 @@ class ModelCall(models.Model):
     agent_id = ref_field(blank=True)
     run_id = ref_field(null=True, blank=True)
     step_id = ref_field(null=True, blank=True)
+    call_id = ref_field(null=True, blank=True, help_text="The phone call it was made for.")
     turn = models.PositiveIntegerField(default=0)
     try_number = models.PositiveIntegerField(default=1, help_text="Counts the tries of this turn.")
     chain_pass = models.PositiveIntegerField(
@@ -132,6 +212,9 @@ class ModelCall(models.Model):
     latency_ms = models.FloatField(null=True, blank=True)
     first_token_ms = models.FloatField(null=True, blank=True)
     provider_request_id = models.CharField(max_length=100, blank=True)
+    speculative = models.BooleanField(
+        db_default=False, help_text="An answer begun while the caller might go on, and not taken."
+    )
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -140,6 +223,9 @@ class ModelCall(models.Model):
         indexes = [
             models.Index(fields=["step_id", "turn"]),
             models.Index(fields=["run_id"]),
+            models.Index(
+                fields=["call_id"], condition=Q(call_id__isnull=False), name="model_call_phone_call"
+            ),
             models.Index(fields=["project_id", "started_at"]),
             models.Index(fields=["agent_id", "-id"]),
             models.Index(fields=["owner"], condition=Q(state="started"), name="model_call_open"),

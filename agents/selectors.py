@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, QuerySet
 
-from networks.models import Network
+from networks.models import ApiKey, Network
 from web.problems import NotFound
 
 from .catalogue import Catalogue
@@ -17,14 +17,28 @@ _RECENT_CALLS = 20
 _CATALOGUE_FRESH_FOR = 5.0
 
 
+def agents_for(key: ApiKey) -> "QuerySet[Agent]":
+    """The agents of the key's project, with what `status_of` needs; those of its networks when it is restricted."""
+    found = _with_recent_calls(Agent.objects.filter(project_id=key.project_id))
+    return found.filter(network_id__in=key.network_ids) if key.network_ids else found
+
+
+def access_project_agent_for(key: ApiKey, agent_id: str) -> Agent:
+    """An agent of the caller's project, else `NotFound`."""
+    agent = agents_for(key).filter(pk=agent_id).first()
+    if agent is None:
+        raise NotFound("There is no such agent.")
+    return agent
+
+
+def _with_recent_calls(agents: "QuerySet[Agent]") -> "QuerySet[Agent]":
+    calls = ModelCall.objects.filter(agent_id=OuterRef("pk")).order_by("-id").values("state")
+    return agents.annotate(recent_call_states=ArraySubquery(calls[:_RECENT_CALLS]))
+
+
 def agents_of(network: Network) -> "QuerySet[Agent]":
     """A network's agents, oldest first, with the states of their latest calls for `status_of`."""
-    calls = ModelCall.objects.filter(agent_id=OuterRef("pk")).order_by("-id").values("state")
-    return (
-        Agent.objects.filter(network=network)
-        .annotate(recent_call_states=ArraySubquery(calls[:_RECENT_CALLS]))
-        .order_by("id")
-    )
+    return _with_recent_calls(Agent.objects.filter(network=network)).order_by("id")
 
 
 def access_agent_for(network: Network, agent_id: str) -> Agent:

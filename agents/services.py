@@ -9,13 +9,14 @@ from simple_history.utils import bulk_create_with_history
 from networks import services as networks
 from networks.models import Network, Project
 from web.ids import new_id
-from web.problems import Invalid
+from web.problems import Conflict, Invalid
 
 from .catalogue import seed_data
 from .credentials import credentials
 from .defaults import COORDINATOR, DEFAULT_AGENTS, DEFAULT_COORDINATOR, DefaultAgent
 from .models import Agent, CatalogueModel
 from .selectors import get_catalogue, has_coordinator
+from .tool_selectors import check_tools
 
 Values = Mapping[str, Any]
 
@@ -35,6 +36,7 @@ def create_network_with_agents(
         _check_models(
             project, [values["model"]] if values.get("model") else [], f"/agents/{index}/model", one=True
         )
+        check_tools(project.pk, values.get("tools", ()), f"/agents/{index}/tools")
     coordinators = [index for index, values in enumerate(agents) if values["type"] == COORDINATOR]
     if len(coordinators) > 1:
         raise Invalid(f"/agents/{coordinators[1]}/type", _TWO_COORDINATORS, "two_coordinators")
@@ -60,6 +62,7 @@ def update_network(*, network: Network, changes: Values) -> Network:
 def create_agent(*, network: Network, values: Values) -> Agent:
     """Add an agent to a network."""
     _check_models(network.project, [values["model"]] if values.get("model") else [], "/model", one=True)
+    check_tools(network.project_id, values.get("tools", ()))
     try:
         with transaction.atomic():
             return Agent.objects.create(project_id=network.project_id, network=network, **values)
@@ -67,9 +70,41 @@ def create_agent(*, network: Network, values: Values) -> Agent:
         raise _integrity_problem(error) from error.__cause__
 
 
+def create_project_agent(*, project: Project, values: Values) -> Agent:
+    """Add an agent to a project; `values` may name the network that it joins."""
+    _check_models(project, [values["model"]] if values.get("model") else [], "/model", one=True)
+    check_tools(project.pk, values.get("tools", ()))
+    try:
+        with transaction.atomic():
+            return Agent.objects.create(project=project, **values)
+    except IntegrityError as error:
+        raise _integrity_problem(error) from error.__cause__
+
+
+def check_provider(provider: str, model: str) -> None:
+    """Raise `Invalid` when a model is known and is another provider's."""
+    found = get_catalogue().resolve(model) if model else None
+    if found is not None and found.provider != provider:
+        raise Invalid("/provider", f"{model} is a model of {found.provider}.", "wrong_provider")
+
+
+def check_may_leave(agent: Agent, changes: Values) -> None:
+    """Raise `Conflict` for changes that would take a coordinator from its network."""
+    leaves = "network" in changes and (
+        changes["network"] is None or changes["network"].pk != agent.network_id
+    )
+    if (
+        agent.type == COORDINATOR
+        and agent.network_id
+        and (leaves or changes.get("type", COORDINATOR) != COORDINATOR)
+    ):
+        raise Conflict("coordinator_busy", "A network's coordinator is changed at the network's own address.")
+
+
 def update_agent(*, agent: Agent, changes: Values) -> Agent:
     """Change an agent. Runs that have started go on with the agent of their snapshot."""
     _check_models(agent.project, [changes["model"]] if changes.get("model") else [], "/model", one=True)
+    check_tools(agent.project_id, changes.get("tools", ()))
     for name, value in changes.items():
         setattr(agent, name, value)
     try:

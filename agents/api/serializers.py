@@ -8,7 +8,6 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from web.pagination import page_query
-from web.problems import NotAvailable
 from web.serializers import Body, Integer, JsonObject, Number, Text
 
 WRAPPER = "agent_config"
@@ -42,10 +41,10 @@ class AgentBody(Body):
     system_prompt = Text(required=False, allow_blank=True, max_length=20_000, trim_whitespace=False)
     metadata = JsonObject(required=False)
     tools = serializers.ListField(
-        child=Text(max_length=100),
+        child=Text(max_length=40),
         required=False,
-        max_length=100,
-        help_text="Not available yet; leave it empty.",
+        max_length=50,
+        help_text="Ids of the project's tools that it may call.",
     )
 
     def to_internal_value(self, data: Any) -> Any:
@@ -57,11 +56,6 @@ class AgentBody(Body):
             return super().to_internal_value(data[WRAPPER])
         except ValidationError as error:
             raise ValidationError({WRAPPER: error.detail}) from error
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.pop("tools", None):
-            raise NotAvailable("/tools", "Agents cannot use tools yet.")
-        return attrs
 
 
 class WrappedAgentBody(Body):

@@ -101,7 +101,7 @@ def shape_agent(agent: Agent) -> dict[str, Any]:
         "parameters": agent.parameters,
         "capabilities": agent.capabilities,
         "system_prompt": agent.system_prompt,
-        "tools": [],
+        "tools": list(agent.tools),
         "metadata": agent.metadata,
         "created_at": agent.created_at,
         "updated_at": agent.updated_at,
