@@ -6,6 +6,7 @@ Pure: the table that feeds it lives in `agents.models`.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,9 @@ class Catalogue:
         return [info for _, info in sorted(due, key=lambda pair: pair[0])]
 
 
+@cache  # parsing YAML holds up a request or the engine's loop for tens of milliseconds
 def seed_data() -> dict[str, Any]:
-    """The parsed models.yaml: `default_chains` and `models`, for the database's seed."""
+    """The parsed models.yaml: `default_chains` and `models`, for the database's seed. Not to be changed."""
     data: dict[str, Any] = yaml.safe_load(SEED_FILE.read_text(encoding="utf-8"))
     return data
 

@@ -4,6 +4,11 @@ import json
 import re
 from typing import Any
 
+#: Begins the part of a system prompt that says so; rehearsal speaks differently after it.
+SPOKEN = "You are speaking with somebody on the telephone."
+#: Begins the system prompt of one who translates and does not answer.
+INTERPRET = "You interpret for two people on the telephone."
+
 _BLOCK = re.compile(r'<data name="([a-z_]+)">\n(.*?)\n</data>', re.DOTALL)
 
 

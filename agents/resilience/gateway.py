@@ -126,6 +126,17 @@ class ModelGateway:
             observer=self._observer,
         )
 
+    def model_of(self, project_id: str, kind: str) -> str:
+        """The first model of the default chain that a kind of provider serves; empty when there is none."""
+        credential = self._credentials.get(project_id, kind)
+        if kind == COMPATIBLE and credential is not None and credential.model:
+            return credential.model
+        for name in self._catalogue.default_chain():
+            model = self._catalogue.resolve(name)
+            if model is not None and model.provider == kind:
+                return model.id
+        return REHEARSAL if kind == REHEARSAL else ""
+
     def status(self) -> dict[str, dict[str, Any]]:
         """Tell for health checks how the installation's own keys fare, per provider of the default chain and
         the compatible one: `configured`, `breaker` (closed, open, half-open), `retry_after` in seconds.
@@ -165,7 +176,10 @@ class ModelGateway:
             if model is None:
                 log.warning("the catalogue has no model %r", name)
                 continue
-            credential = self._credentials.get(project_id, model.provider)
+            if model.provider == REHEARSAL:  # asked for by name: it needs no key
+                credential: Credential | None = Credential("", "", "")
+            else:
+                credential = self._credentials.get(project_id, model.provider)
             if credential is not None:
                 found.setdefault((model.provider, model.id), (model, name, credential))
         return list(found.values())

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from agents.providers.base import Provider, complete
 from agents.providers.errors import Failure, ProviderError
-from agents.providers.types import Chunk, Done, ModelRequest, Price, Usage
+from agents.providers.types import Chunk, Done, ModelRequest, Price, TextDelta, ToolCallDelta, Usage
 
 from .deadline import Clock
 from .ports import CallEnd, CallJournal, CallObserver, CallStart, ModelInfo, NullObserver
@@ -86,7 +86,11 @@ class Recorder:
         chunks: list[Chunk] = []
 
         def ended(error: ProviderError | None, done: Done | None = None) -> CallEnd:
-            paid = cost(done.usage, price) if done is not None else 0.0 if _is_free(error) else estimate
+            usage = done.usage if done is not None else Usage()
+            if done is None and error is None and (seen := _tokens_of(chunks)):
+                usage = Usage(estimated_tokens(request), seen)  # cancelled while it was being said
+            known = done is not None or usage.output > 0
+            paid = cost(usage, price) if known else 0.0 if _is_free(error) else estimate
             return CallEnd(
                 call_id=call_id,
                 state="cancelled" if error is None else "failed",
@@ -94,7 +98,7 @@ class Recorder:
                 failure=Failure.CANCELLED if error is None else error.category,
                 message="" if error is None else str(error),
                 status=None if error is None else error.status,
-                usage=done.usage if done is not None else Usage(),
+                usage=usage,
                 cost=paid,
                 first_token_ms=first_token_ms,
                 request_id=done.request_id if done else error.request_id if error else "",
@@ -160,6 +164,13 @@ class Recorder:
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _tokens_of(chunks: Sequence[Chunk]) -> int:
+    """A rough count of what a reply had by now: four characters a token. 0 when it had nothing to show."""
+    size = sum(len(chunk.text) for chunk in chunks if isinstance(chunk, TextDelta))
+    size += sum(len(chunk.arguments) for chunk in chunks if isinstance(chunk, ToolCallDelta))
+    return -(-size // 4)
 
 
 def _is_free(error: ProviderError | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from agents.prompting import read_blocks
 
 from ..types import FinishReason, Message, ModelRequest, OutputSchema, Reply, ToolCall, Usage
-from . import mesh, talk
+from . import mesh, phone, talk
 from .brief import Brief
 from .fit import fit
 
@@ -30,10 +30,10 @@ def answer(request: ModelRequest) -> Reply:
     calls: tuple[ToolCall, ...] = ()
     if request.output_schema is not None:
         text, finish = _object(request.output_schema, seen), FinishReason.STOP
-    elif call := talk.tool_call(request):
+    elif call := (phone if phone.on_the_phone(request) else talk).tool_call(request):
         text, calls, finish = "", (call,), FinishReason.TOOL_CALLS
     else:
-        text, finish = _limited(talk.say(request, _blocks(seen)), request)
+        text, finish = _limited(_words(request, seen), request)
     return Reply(
         text=text,
         finish_reason=finish,
@@ -44,6 +44,12 @@ def answer(request: ModelRequest) -> Reply:
         tool_calls=calls,
         truncated=finish is FinishReason.MAX_TOKENS,
     )
+
+
+def _words(request: ModelRequest, seen: str) -> str:
+    if phone.interprets(request):
+        return talk.last_user(request.messages)  # nobody is there to translate it
+    return phone.say(request) if phone.on_the_phone(request) else talk.say(request, _blocks(seen))
 
 
 def _object(output: OutputSchema, seen: str) -> str:
