@@ -1,0 +1,1 @@
+"""Workflows: graphs that people design, their versions, and what may stand in them."""

@@ -1,0 +1,1 @@
+"""Workflows over HTTP. What runs them is wired in tasks."""

@@ -1,0 +1,1 @@
+"""What may stand in a graph: one file a type, one line in the registry."""
