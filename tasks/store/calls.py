@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
@@ -21,6 +20,7 @@ from tasks.engine.ports import BudgetReached, LeaseLost
 
 from . import sql
 from .pool import Connection
+from .work import Late, Query, Work, transact
 
 LARGEST_BATCH = 32
 
@@ -50,12 +50,15 @@ class CallWriter:
     _job: "asyncio.Task[None] | None" = None
     _closing: "set[asyncio.Task[None]]" = field(default_factory=set)
 
-    async def write(self, call: NewCall) -> None:
-        """Return when the call is committed. Raises `LeaseLost`, `BudgetReached`, and what the database raises."""
+    async def write(self, call: NewCall, *, alone: bool = False) -> None:
+        """Return when the call is committed. `alone`: no other is to be expected now.
+
+        Raises `LeaseLost`, `BudgetReached`, and what the database raises.
+        """
         waiting = _Waiting(call, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._job is None or self._job.done():
-            self._job = asyncio.create_task(self._write_all(), name="calls")
+            self._job = asyncio.create_task(self._write_all(alone), name="calls")
         try:
             await waiting.written
         except asyncio.CancelledError:
@@ -67,8 +70,9 @@ class CallWriter:
                 closing.add_done_callback(self._closing.discard)
             raise
 
-    async def _write_all(self) -> None:
-        await asyncio.sleep(0.001)  # specialists come together: let them into one batch
+    async def _write_all(self, alone: bool) -> None:
+        if not alone:
+            await asyncio.sleep(0.001)  # specialists come together: let them into one batch
         while self._queue:
             batch = [self._queue.popleft() for _ in range(min(LARGEST_BATCH, len(self._queue)))]
             batch = [waiting for waiting in batch if not waiting.abandoned]
@@ -107,27 +111,59 @@ class CallWriter:
                 await connection.execute(sql.ABANDON_CALLS, {"calls": list(calls)})
 
     async def _write(self, batch: Sequence[_Waiting]) -> list[Exception | None]:
-        """Write a batch in one transaction; return for each call why it was refused, or None."""
+        """Write a batch; return for each call why it was refused, or None.
+
+        It takes one round trip, but for calls of networks with a budget: their money is looked at before.
+        """
         calls = [waiting.call for waiting in batch]
-        refusals: list[Exception | None] = [None] * len(calls)
-        async with self.pool.connection() as connection, connection.transaction():
-            locking = connection.cursor(row_factory=dict_row)
-            await locking.execute(sql.LOCK_RUNS_FOR_CALLS, {"runs": sorted({call.run_id for call in calls})})
-            runs = {row["id"]: row | {"reserved": 0} for row in await locking.fetchall()}
-            if limited := [id_ for id_, run in runs.items() if run["budget"] is not None]:
-                reserving = await connection.execute(sql.RESERVED, {"runs": limited})
-                for id_, reserved in await reserving.fetchall():
-                    runs[id_]["reserved"] = reserved
-            for place, call in enumerate(calls):
-                refusals[place] = _refusal(call, runs.get(call.run_id))
-            rows = [{"n": n, **call.row} for n, call in enumerate(calls) if refusals[n] is None]
-            if rows:
-                writing = await connection.execute(sql.BEGIN_CALLS, {"rows": Jsonb(rows)})
-                ours = {row[0] for row in await writing.fetchall()}
-                for place, call in enumerate(calls):
-                    if refusals[place] is None and call.row["call"] not in ours:
-                        refusals[place] = LeaseLost(call.row["step"])
-        return refusals
+        locked, written = Late(), Late()
+        await transact(self.pool, _unlimited(calls, locked, written))
+        ours = {row["call"] for row in written.rows}
+        refusals: Refusals = {
+            id_: None if id_ in ours else LeaseLost(call.row["step"]) for id_, call in _by_id(calls)
+        }
+        limited = {row["id"] for row in locked.rows if row["budget"] is not None}
+        if limited:
+            refusals |= await transact(self.pool, _limited([c for c in calls if c.run_id in limited]))
+        return [refusals[id_] for id_, _ in _by_id(calls)]
+
+
+Refusals = dict[str, Exception | None]
+
+
+def _by_id(calls: Sequence[NewCall]) -> list[tuple[str, NewCall]]:
+    return [(call.row["call"], call) for call in calls]
+
+
+def _lock(calls: Sequence[NewCall], late: Late | None = None) -> Query:
+    runs = sorted({call.run_id for call in calls})
+    return Query(sql.LOCK_RUNS_FOR_CALLS, {"runs": runs}, late=late)
+
+
+def _insert(calls: Sequence[NewCall], *, funded: bool, late: Late | None = None) -> Query:
+    rows = Jsonb([{"n": n, **call.row} for n, call in enumerate(calls)])
+    return Query(sql.BEGIN_CALLS, {"rows": rows, "funded": funded}, late=late)
+
+
+def _unlimited(calls: Sequence[NewCall], locked: Late, written: Late) -> Work[None]:
+    """Write the calls that no budget limits."""
+    yield (_lock(calls, locked), _insert(calls, funded=False, late=written))
+
+
+def _limited(calls: Sequence[NewCall]) -> Work[Refusals]:
+    """Write the calls for which there is money."""
+    [found] = yield (_lock(calls),)
+    runs = {row["id"]: {**row, "reserved": 0} for row in found}
+    [reserved] = yield (Query(sql.RESERVED, {"runs": list(runs)}),)
+    for row in reserved:
+        runs[row["run_id"]]["reserved"] = row["sum"]
+    refusals: Refusals = {id_: _refusal(call, runs.get(call.run_id)) for id_, call in _by_id(calls)}
+    allowed = [call for id_, call in _by_id(calls) if refusals[id_] is None]
+    if allowed:
+        [rows] = yield (_insert(allowed, funded=True),)
+        ours = {row["call"] for row in rows}
+        refusals |= {id_: LeaseLost(call.row["step"]) for id_, call in _by_id(allowed) if id_ not in ours}
+    return refusals
 
 
 def _refusal(call: NewCall, run: dict[str, Any] | None) -> Exception | None:

@@ -62,6 +62,32 @@ RULES: Mapping[str, str] = {
         WHERE child.started_at IS NOT NULL
           AND (parent.state NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
                OR parent.finished_at > child.started_at)""",
+    "who waits for a person has asked somebody, and nobody else has": """
+        SELECT coalesce(s.id, a.id) FROM (SELECT * FROM tasks_step WHERE state = 'waiting_human') s
+        FULL JOIN (SELECT * FROM tasks_approval WHERE state = 'pending') a ON a.step_id = s.id
+        WHERE s.id IS NULL OR a.id IS NULL""",
+    "no deadline of an approval has passed unnoticed": """
+        SELECT id FROM tasks_approval WHERE state = 'pending' AND on_deadline <> ''
+          AND deadline_at < now() - make_interval(secs => %(patience)s)""",
+    "a clock stands while a person or money is waited for, and only then": """
+        SELECT id FROM tasks_run WHERE state IN ('pending', 'running', 'waiting')
+          AND (clock_stopped_at IS NOT NULL) <> (state = 'waiting' AND wait_reason IN ('approval', 'budget'))""",
+    "who waits for another run is told of its end": """
+        SELECT s.id FROM tasks_step s WHERE s.state = 'waiting' AND s.wait_reason = 'run' AND NOT EXISTS (
+            SELECT 1 FROM tasks_run c WHERE c.parent_step_id = s.id
+              AND (c.finished_at IS NULL OR c.finished_at > now() - make_interval(secs => %(patience)s)))""",
+    "no run outlives the step that it was started for": """
+        SELECT c.id FROM tasks_run c JOIN tasks_step s ON s.id = c.parent_step_id
+        WHERE c.state IN ('pending', 'running', 'waiting')
+          AND s.finished_at < now() - make_interval(secs => %(patience)s)""",
+    "a workflow's step says which edges it took": """
+        SELECT s.id FROM tasks_step s JOIN tasks_run r ON r.id = s.run_id
+        WHERE r.planner = 'graph' AND s.state = 'succeeded' AND s.taken IS NULL""",
+    "a skipped step never ran": """
+        SELECT id FROM tasks_step WHERE state = 'skipped' AND (fence > 0 OR started_at IS NOT NULL)""",
+    "a tool is called within its step": """
+        SELECT c.id FROM agents_toolcall c JOIN tasks_step s ON s.id = c.step_id
+        WHERE c.finished_at > s.finished_at + make_interval(secs => %(patience)s) AND s.state = 'succeeded'""",
     "one reply counts for each turn of a step": """
         SELECT step_id FROM agents_modelcall WHERE state = 'succeeded' AND step_id IS NOT NULL
         GROUP BY step_id, turn HAVING count(*) > 1""",

@@ -61,8 +61,11 @@ class JournalStore:
         chain_pass: int,
         context: Mapping[str, Any] | None,
         events: EventRows,
+        alone: bool = False,
     ) -> None:
         """Write a call before it is sent, with the step's frozen context and the events that tell of it.
+
+        `alone`: this worker has no other step that may be about to write one.
 
         Raises `LeaseLost` (then nothing may be sent) and `BudgetReached`.
         """
@@ -91,7 +94,8 @@ class JournalStore:
                     "request": request_to_json(start.request) if turn else None,
                     "events": [{"type": type_, "payload": payload} for type_, payload in events],
                 },
-            )
+            ),
+            alone=alone,
         )
 
     async def has(self, call_id: str) -> bool:

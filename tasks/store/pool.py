@@ -49,6 +49,12 @@ def make_pool(
 
 @asynccontextmanager
 async def pipelined(pool: AsyncConnectionPool[Connection]) -> AsyncGenerator[Connection, None]:
-    """One transaction whose statements travel together; a round trip is paid at each fetch and at the end."""
-    async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+    """One transaction whose statements travel together; a round trip is paid at each fetch and at the end.
+
+    An error of a statement that nobody fetched is raised at the end, and nothing is committed: the server takes
+    no command after an error, and the pool rolls back what comes back open.
+    """
+    async with pool.connection() as connection, connection.pipeline():
+        await connection.execute(b"BEGIN", prepare=False)
         yield connection
+        await connection.execute(b"COMMIT", prepare=False)

@@ -1,16 +1,20 @@
 """What has to happen though no worker is at it: lost leases, waits that are due, deadlines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool
 
-from . import sql
-from .finish import FinishStore, StepEnd
+from . import sql, workflow_sql
+from .deciding import AlreadyDecided, expiring
+from .finish import Finished, FinishStore, StepEnd
 from .lease import LeaseStore
 from .pool import Connection, pipelined
+from .snapshots import Snapshots
+from .work import transact
 
 MAX_CRASHES = 3  # a step that took that many workers down with it is poison
 
@@ -24,13 +28,33 @@ class Orphan:
     owner: str
 
 
+_STRAGGLED: Final[Mapping[str, Any]] = {
+    "state": "cancelled",
+    "error_code": "straggler",
+    "error_detail": "It was not done within its share of the run's time.",
+    "attempt_outcome": "cancelled",
+}
+_TIMED_OUT: Final[Mapping[str, Any]] = {
+    "state": "failed",
+    "error_code": "timeout",
+    "error_detail": "It was not done within its time.",
+}
+
+
 class SweepStore:
     """Each method does one kind of sweeping; each row is a transaction of its own."""
 
-    def __init__(self, pool: AsyncConnectionPool[Connection], lease: LeaseStore, finish: FinishStore) -> None:
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Connection],
+        lease: LeaseStore,
+        finish: FinishStore,
+        snapshots: Snapshots,
+    ) -> None:
         self._pool = pool
         self._lease = lease
         self._finish = finish
+        self._snapshots = snapshots
 
     async def orphans(self, *, settled: bool, held: Sequence[str]) -> list[Orphan]:
         """Return running steps without a living owner. `settled`: this sweeper's own connection is a TTL old."""
@@ -98,6 +122,8 @@ class SweepStore:
         async with self._pool.connection() as connection:
             cursor = await connection.execute(sql.WAKE_DUE)
             woken = cursor.rowcount
+            cursor = await connection.execute(workflow_sql.FORGOTTEN_PARENTS)
+            woken += cursor.rowcount
             cursor = await connection.execute(sql.FUNDED_RUNS)
             for (run_id,) in await cursor.fetchall():
                 cursor = await connection.execute(sql.RESUME_FUNDED, {"run": run_id})
@@ -112,21 +138,52 @@ class SweepStore:
     async def time_out(self, run_id: str) -> tuple[str, float] | None:
         """Fail a run that is out of time; return (planner, seconds), or None when it had ended already."""
         detail = "The run did not finish within its time."
+        told = {"code": "timeout", "detail": detail}
+        return await self._end_run(run_id, "failed", "run.failed", told, code="timeout", detail=detail)
+
+    async def cancel(self, run_id: str, detail: str) -> tuple[str, float] | None:
+        """Cancel a run; returns as `time_out` does."""
+        return await self._end_run(
+            run_id, "cancelled", "run.cancelled", {"reason": detail}, code="cancelled", detail=detail
+        )
+
+    async def _end_run(
+        self, run_id: str, state: str, event: str, payload: Mapping[str, Any], *, code: str, detail: str
+    ) -> tuple[str, float] | None:
         async with pipelined(self._pool) as connection:
             await connection.execute(sql.HOLD_RUN, {"run": run_id})
             cursor = await connection.execute(
                 sql.END_RUN,
                 {
                     "run": run_id,
-                    "state": "failed",
-                    "code": "timeout",
+                    "state": state,
+                    "code": code,
                     "detail": detail,
-                    "event": "run.failed",
-                    "payload": Jsonb({"code": "timeout", "detail": detail}),
+                    "event": event,
+                    "payload": Jsonb(payload),
                 },
             )
             row = await cursor.fetchone()
             return (row[0], row[1] or 0.0) if row else None
+
+    async def forgotten_children(self) -> list[str]:
+        """Return runs whose step has gone on without them, or was ended with its own run."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(workflow_sql.FORGOTTEN_CHILDREN)
+            return [row[0] for row in await cursor.fetchall()]
+
+    async def due_approvals(self) -> list[tuple[str, str]]:
+        """Return (approval, run) of approvals whose deadline is over."""
+        async with self._pool.connection() as connection:
+            cursor = await connection.execute(workflow_sql.DUE_APPROVALS)
+            return list(await cursor.fetchall())
+
+    async def expire(self, approval_id: str) -> Finished | None:
+        """Do what an approval says of its deadline; None when somebody was quicker."""
+        try:
+            return await transact(self._pool, expiring(approval_id, self._snapshots))
+        except AlreadyDecided:
+            return None
 
     async def overdue_steps(self) -> Sequence[StepEnd]:
         """Return the ends of steps that used up their share of the time: not failed, but skipped over."""
@@ -138,11 +195,8 @@ class SweepStore:
                 step_id=row["id"],
                 run_id=row["run_id"],
                 fence=row["fence"],
-                state="cancelled",
                 worker=self._lease.owner,
-                error_code="straggler",
-                error_detail="It was not done within its share of the run's time.",
-                attempt_outcome="cancelled",
+                **(_TIMED_OUT if row["planner"] == "graph" else _STRAGGLED),
                 from_states=("pending", "ready", "running", "waiting"),
                 bump_fence=True,
             )

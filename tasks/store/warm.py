@@ -34,11 +34,13 @@ def _statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield sql.RESULTS, {"run": _NOBODY}
     yield RECALL_SQL, {"network_id": _NOBODY, "query": _NOBODY, "limit": 1}
     yield sql.LOCK_RUNS_FOR_CALLS, {"runs": [_NOBODY]}
-    yield sql.BEGIN_CALLS, {"rows": nothing}
+    yield sql.BEGIN_CALLS, {"rows": nothing, "funded": False}
     yield sql.LOCK_RUN, {"run": _NOBODY}
-    yield sql.STEPS, {"run": _NOBODY, "project": _NOBODY, **urgency}
-    settled = settlement(CallEnd(call_id=_NOBODY, state="succeeded", latency_ms=0.5))
-    yield sql.SETTLE_CALL, {**settled, "reply": Jsonb({})}
+    yield sql.STEPS, {"run": _NOBODY, "point": sql.PRIORITY_SECONDS}
+    settled = settlement(
+        CallEnd(call_id=_NOBODY, state="succeeded", latency_ms=0.5, first_token_ms=0.5, cost=0.5)
+    )
+    settled["reply"] = Jsonb({})
     ending = {
         "step": _NOBODY,
         "run": _NOBODY,
@@ -48,7 +50,12 @@ def _statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
         "state": "succeeded",
         "error_code": "",
         "error_detail": "",
+        "input": Jsonb({}),
         "output": Jsonb({}),
+        "writes": Jsonb({}),
+        "taken": [_NOBODY],
+        "output_of": "",
+        "unneeded": [_NOBODY],
         "worker": _NOBODY,
         "outcome": "succeeded",
         "event_seq": 1,
@@ -61,6 +68,8 @@ def _statements() -> Iterator[tuple[str, Mapping[str, Any]]]:
         "promotions": nothing,
         "network": _NOBODY,
         "memories": nothing,
+        "rehearsed": 1,
+        **{f"call_{name}": value for name, value in settled.items()},
         **urgency,
     }
     # As it is used at the end of a coordinator's, a specialist's and the last step.
