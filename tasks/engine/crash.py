@@ -9,9 +9,19 @@ import signal
 CLAIMED = "claimed"
 CALL_JOURNALED = "call_journaled"
 REPLY_RECEIVED = "reply_received"
+TOOLS_JOURNALED = "tools_journaled"
+TOOL_RETURNED = "tool_returned"
 FINISH_BEFORE_COMMIT = "finish_before_commit"
 FINISH_COMMITTED = "finish_committed"
-POINTS = (CLAIMED, CALL_JOURNALED, REPLY_RECEIVED, FINISH_BEFORE_COMMIT, FINISH_COMMITTED)
+POINTS = (
+    CLAIMED,
+    CALL_JOURNALED,
+    REPLY_RECEIVED,
+    TOOLS_JOURNALED,
+    TOOL_RETURNED,
+    FINISH_BEFORE_COMMIT,
+    FINISH_COMMITTED,
+)
 
 _name, _, _count = os.environ.get("MESH_CRASH", "").partition(":")
 _left = int(_count or 1)

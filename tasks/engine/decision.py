@@ -9,7 +9,8 @@ from typing import Any
 
 from jsonschema.exceptions import SchemaError
 from jsonschema.validators import validator_for
-from referencing import Registry
+
+from web.jsonschemas import has_pattern
 
 MAX_SUBTASKS = 20
 MEMORY_TYPES = ("fact", "context", "decision", "feedback")
@@ -97,43 +98,6 @@ def result_schema(content: Mapping[str, Any] | None) -> Mapping[str, Any]:
     if not content:
         return _RESULT
     return {**_RESULT, "properties": {**_RESULT["properties"], "content": content}}
-
-
-def check_schema(value: Any, schema: Mapping[str, Any]) -> list[str]:
-    """Check a value against a JSON Schema; at most five problems, each with its place.
-
-    Schemas come from clients and models: whatever is wrong with one is a problem told, and no reference is
-    fetched from anywhere.
-    """
-    try:
-        validator = validator_for(schema)(schema, registry=Registry())
-        errors = sorted(validator.iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    except Exception as error:  # a broken schema surfaces as whatever the broken keyword's check runs into
-        return [f"the schema itself is invalid: {str(error)[:200]}"]
-    return [
-        f"{'/'.join(map(str, error.absolute_path)) or 'the object'}: {error.message[:300]}"
-        for error in errors[:5]
-    ]
-
-
-_NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
-
-
-def has_pattern(schema: Any) -> bool:
-    """Whether a schema brings regular expressions: one can hold up whoever runs it for as long as it likes.
-
-    A property that is only called `pattern` is not one.
-    """
-    pending: list[tuple[Any, bool]] = [(schema, False)]
-    while pending:
-        part, names = pending.pop()
-        if isinstance(part, Mapping):
-            if not names and ("pattern" in part or "patternProperties" in part):
-                return True
-            pending.extend((value, not names and key in _NAMED) for key, value in part.items())
-        elif isinstance(part, list):
-            pending.extend((value, False) for value in part)
-    return False
 
 
 def unpack_schemas(decision: dict[str, Any]) -> list[str]:

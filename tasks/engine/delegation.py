@@ -18,7 +18,7 @@ class DelegationPlanner:
     def first(self, run: RunView, run_input: Mapping[str, Any]) -> RunSteps:
         return RunSteps((_coordinate(1, run_input["coordinator_id"], ()),), iteration=1)
 
-    def after(self, run: RunView, ended: StepView, output: Mapping[str, Any] | None) -> Outcome:
+    def after(self, run: RunView, ended: StepView, output: Any) -> Outcome:
         if ended.state == "succeeded" and output is not None:
             if ended.kind == "coordinate":
                 return _after_decision(run, ended, output)

@@ -45,7 +45,7 @@ def fold(events: Iterable[tuple[str, str | None, Mapping[str, Any]]]) -> Told:
             for unfinished in [id_ for id_, state in told.steps.items() if state == UNFINISHED]:
                 told.steps[unfinished] = "cancelled"
         elif step_id is not None and type_ in _STEP_ENDS:
-            told.steps[step_id] = _STEP_ENDS[type_]
-        elif step_id is not None and type_ in ("step.started", "step.retried"):
+            told.steps[step_id] = payload.get("state") or _STEP_ENDS[type_]
+        elif step_id is not None and type_ in ("step.started", "step.retried", "step.waiting_human"):
             told.steps[step_id] = UNFINISHED
     return told

@@ -6,14 +6,16 @@ the run's lock, with the states of all steps and the output of the one that just
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+from workflows.graph import Graph
 
 UNFINISHED = frozenset({"pending", "ready", "running", "waiting", "waiting_human"})
 
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """A step as planners see it. `parents` are step ids."""
+    """A step as planners see it. `parents` are step ids, `taken` the edges of a graph that it took at its end."""
 
     id: str
     key: str
@@ -26,6 +28,7 @@ class StepView:
     wait_reason: str = ""
     error_code: str = ""
     error_detail: str = ""
+    taken: tuple[str, ...] = ()
 
     @property
     def unfinished(self) -> bool:
@@ -34,19 +37,21 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as planners see it. `seconds_left` is None for a run without a deadline."""
+    """A run as planners see it. `seconds_left` is None for a run without a deadline, `graph` for a task's."""
 
     id: str
     max_iterations: int
     steps: tuple[StepView, ...] = ()
     seconds_left: float | None = None
+    graph: Graph | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewStep:
     """A step to add. `parents` are keys of steps that exist or are added with it.
 
-    `seconds` bounds the step from now on; a step that is not required is cancelled when they are over.
+    `seconds` bounds the step from now on; a step that is not required is cancelled when they are over. A
+    `skipped` step is written down and never run.
     """
 
     key: str
@@ -58,21 +63,25 @@ class NewStep:
     parents: tuple[str, ...] = ()
     input: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    state: Literal["pending", "skipped"] = "pending"
 
 
 @dataclass(frozen=True, slots=True)
 class RunSteps:
-    """Add these steps and go on. No steps means: the others go on by themselves."""
+    """Add these steps and go on; no steps means: the others go on by themselves. `cancel` names steps, by id,
+    that are not needed any more."""
 
     steps: tuple[NewStep, ...] = ()
     iteration: int | None = None
+    cancel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The run has succeeded with this output."""
+    """The run has succeeded with this output; without one, with that of the step whose id is `step`."""
 
-    output: Mapping[str, Any]
+    output: Any
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class Planner(Protocol):
         """Return the steps a fresh run begins with."""
         ...
 
-    def after(self, run: RunView, ended: StepView, output: Mapping[str, Any] | None) -> Outcome:
+    def after(self, run: RunView, ended: StepView, output: Any) -> Outcome:
         """Say what follows the end of a step. `output` is None unless it succeeded."""
         ...
 

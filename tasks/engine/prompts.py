@@ -37,11 +37,12 @@ Results that are missing must be named in the explanation, never invented."""
 
 def system_prompt(agent: AgentView, network: Mapping[str, Any]) -> str:
     """Return an agent's system prompt: its own words, then its place in the network."""
-    parts = [
-        agent.system_prompt.strip()
-        or f"You are {agent.name}, a {agent.type} agent. {agent.description}".strip(),
-        f"You work in the network {network['name']!r}: {network.get('description') or 'no description'}.",
-    ]
+    own = agent.system_prompt.strip()
+    parts = [own or f"You are {agent.name}, a {agent.type} agent. {agent.description}".strip()]
+    if network:
+        parts.append(
+            f"You work in the network {network['name']!r}: {network.get('description') or 'no description'}."
+        )
     if agent.capabilities:
         parts.append("Your capabilities: " + ", ".join(agent.capabilities) + ".")
     return "\n".join(parts)
@@ -103,8 +104,27 @@ def repair(problems: Sequence[str]) -> str:
 
 
 def _prompt(instructions: str, blocks: Sequence[str], schema: Mapping[str, Any]) -> str:
+    return "\n\n".join([instructions, *blocks, answer_shape(schema)])
+
+
+def answer_shape(schema: Mapping[str, Any]) -> str:
+    """Return the words that ask for an object of a shape."""
     shape = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-    return "\n\n".join([instructions, *blocks, f"{_ANSWER}\nIts JSON Schema: {shape}"])
+    return f"{_ANSWER}\nIts JSON Schema: {shape}"
+
+
+def memory_items(memory: Sequence[Recalled]) -> list[dict[str, Any]]:
+    """Return memory as agents are shown it: what nobody vouches for is called hearsay."""
+    return [
+        {
+            "id": item.id,
+            "type": item.type,
+            "content": item.content,
+            "confidence": item.confidence,
+            "source": item.source if item.trusted else f"{item.source} (unverified hearsay)",
+        }
+        for item in memory
+    ]
 
 
 def _common(work: StepWork, memory: Sequence[Recalled]) -> list[str]:
@@ -120,17 +140,7 @@ def _common(work: StepWork, memory: Sequence[Recalled]) -> list[str]:
         data_block("task", task),
     ]
     if memory:
-        items = [
-            {
-                "id": item.id,
-                "type": item.type,
-                "content": item.content,
-                "confidence": item.confidence,
-                "source": item.source if item.trusted else f"{item.source} (unverified hearsay)",
-            }
-            for item in memory
-        ]
-        blocks.append(data_block("memory", items))
+        blocks.append(data_block("memory", memory_items(memory)))
     return blocks
 
 

@@ -11,11 +11,15 @@ from agents.resilience.gateway import ModelGateway
 from tasks import metrics
 from tasks.engine.executor import EXECUTORS
 from tasks.engine.executors.structured import failed_step
-from tasks.engine.ports import BudgetReached, LeaseLost, StepFailed
+from tasks.engine.ports import BudgetReached, LeaseLost, PersonNeeded, StepFailed, StepResult
+from tasks.engine.scope import node_of
 from tasks.store.claim import Claimed
 from tasks.store.finish import TERMINAL, Finished, StepEnd
 from tasks.store.journal import Journal
+from tasks.store.loading import Loading
+from tasks.store.pausing import Pause, Paused, pausing
 from tasks.store.release import Release, release
+from tasks.store.work import transact
 
 from . import hints
 from .incarnation import Incarnation
@@ -30,7 +34,7 @@ BUDGET_CHECK_SECONDS = 2.0
 class Notify(Protocol):
     """Tells watchers that a run has news; never blocks, never raises."""
 
-    def __call__(self, run_id: str) -> None: ...
+    def __call__(self, run_id: str, *, ended: bool = False) -> None: ...
 
 
 class Slots(Protocol):
@@ -42,6 +46,10 @@ class Slots(Protocol):
 
     def look_again(self) -> None:
         """There is work in the queue."""
+        ...
+
+    def alone(self) -> bool:
+        """Whether no other step is in hand."""
         ...
 
 
@@ -67,7 +75,7 @@ class Execution:
         if self.job is not None and not self._writing:
             self.job.cancel()
 
-    async def run(self) -> tuple[str, Sequence[str]]:
+    async def run(self) -> tuple[str, Sequence[Loading]]:
         if self.claimed.seconds_left is not None and self.claimed.seconds_left <= 0:
             return "overdue", ()  # the sweeper ends it, or its run, at its next turn
         try:
@@ -76,7 +84,7 @@ class Execution:
                 journal = await persist(
                     lambda: self.life.journal.read(self.claimed.work.id, self.claimed.releases), "journal"
                 )
-            session = StepSession(self.claimed, journal, self.life.journal, self.life.reads, self._gateway)
+            session = StepSession(self.claimed, journal, self.life, self._gateway, self._slots.alone)
             try:
                 ending = await self._execute(session)
             except asyncio.CancelledError:
@@ -101,13 +109,20 @@ class Execution:
             await self._keep(session)
             await self._release(ending)
             return "released", ()
+        if isinstance(ending, Pause):
+            await self._keep(session)
+            return await self._pause(ending), ()
         return await self._finish(ending, session)
 
-    async def _execute(self, session: StepSession) -> StepEnd | Release:
-        """Run the executor and say how the step ends, or why it goes back."""
+    async def _execute(self, session: StepSession) -> StepEnd | Release | Pause:
+        """Run the executor and say how the step ends, why it goes back, or what it waits for."""
         work = self.claimed.work
+        limit = asyncio.timeout(self._own_seconds())
         try:
-            result = await EXECUTORS[work.kind](work, session)
+            async with limit:
+                result = await EXECUTORS[work.kind](work, session)
+        except PersonNeeded as needed:
+            return Pause(*self._names(), wait=needed.approval, events=session.opening())
         except BudgetReached:
             return self._back("budget", BUDGET_CHECK_SECONDS, "the run has reached its budget")
         except ChainUnavailable as error:
@@ -120,19 +135,29 @@ class Execution:
         except (LeaseLost, asyncio.CancelledError):
             raise
         except Exception as error:
+            if limit.expired():
+                late = StepFailed("timeout", "It was not done within its time.", final=session.unsure)
+                return self._failed(late, session)
             log.exception("an executor failed", kind=work.kind)
             return self._failed(StepFailed("internal_error", f"{type(error).__name__}: {error}"), session)
+        if not isinstance(result, StepResult):
+            return Pause(*self._names(), wait=result, events=session.opening())
+        graph = work.snapshot.graph is not None
         return StepEnd(
             *self._names()[:3],
             state="succeeded",
             worker=self.life.owner,
             output=result.output,
             memories=result.memories,
-            events=(*session.events, *result.events),
+            events=(*session.opening(), *result.events),
             settle=session.held,
+            input=result.input,
+            writes=result.writes,
+            taken=result.taken if graph else None,
+            run_input=work.run_input,
         )
 
-    async def _finish(self, end: StepEnd, session: StepSession) -> tuple[str, Sequence[str]]:
+    async def _finish(self, end: StepEnd, session: StepSession) -> tuple[str, Sequence[Loading]]:
         try:
             finished = await persist(
                 lambda: self.life.finish.finish(end, free_slots=self._slots.next_free()), "finish"
@@ -143,7 +168,7 @@ class Execution:
             # A planner or a value that cannot be stored: keep the reply, and fail the step loudly.
             log.exception("a finish failed", kind=self.claimed.work.kind)
             await self._keep(session)
-            broken = self._failed(StepFailed("internal_error", f"{type(error).__name__}: {error}"), None)
+            broken = self._end_failed(StepFailed("internal_error", f"{type(error).__name__}: {error}"), None)
             finished = await persist(lambda: self.life.finish.finish(broken), "finish")
         if finished.stale:
             return "stale", ()
@@ -158,10 +183,11 @@ class Execution:
         else:
             for kind, step_id in finished.ready:
                 hints.publish(kind, step_id, run_id)
-        if finished.run_state in TERMINAL:
+        ended = finished.run_state in TERMINAL
+        if ended:
             metrics.run_finished(finished.run_state, finished.planner, finished.run_seconds)
             log.info("run ended", state=finished.run_state, seconds=round(finished.run_seconds, 3))
-        self._notify(run_id)
+        self._notify(run_id, ended=ended)
 
     async def _release(self, what: Release) -> None:
         if await persist(lambda: release(self.life.pool, what), "release"):
@@ -180,16 +206,64 @@ class Execution:
         self._writing = True
         await session.flush()
 
-    def _failed(self, error: StepFailed, session: StepSession | None) -> StepEnd:
+    def _own_seconds(self) -> float | None:
+        """What a workflow's node gives its steps; others are ended by the sweeper, which knows what follows."""
+        return self.claimed.step_seconds if self.claimed.work.snapshot.graph is not None else None
+
+    def _failed(self, error: StepFailed, session: StepSession | None) -> StepEnd | Release:
         log.warning("step failed", code=error.code, why=str(error)[:300])
+        if session is not None and not error.final and (again := self._again(error, session)):
+            return again
+        return self._end_failed(error, session)
+
+    def _again(self, error: StepFailed, session: StepSession) -> Release | None:
+        """The next try of a workflow's step, if its node has one left."""
+        work = self.claimed.work
+        if work.snapshot.graph is None:
+            return None
+        _, node = node_of(work)
+        if work.tries >= int(node.config.get("retries", 0)):
+            return None
+        seconds = float(node.config.get("backoff_seconds", 1.0)) * 2**work.tries
+        told = {
+            "reason": "failed",
+            "code": error.code,
+            "detail": str(error)[:300],
+            "try": work.tries + 1,
+            "seconds": seconds,
+            "key": work.key,
+            "kind": work.kind,
+        }
+        return Release(
+            *self._names(),
+            reason="retry",
+            seconds=seconds,
+            detail=str(error),
+            failed=True,
+            deadline_seconds=node.config.get("timeout_seconds"),
+            events=(*session.opening(), ("step.retried", told)),
+        )
+
+    async def _pause(self, pause: Pause) -> str:
+        paused: Paused = await persist(lambda: transact(self.life.pool, pausing(pause)), "pause")
+        if paused.stale:
+            return "stale"
+        log.info("step waits", approval_id=paused.approval_id or None)
+        for kind, step_id in paused.ready:
+            hints.publish(kind, step_id, pause.run_id)
+        self._notify(pause.run_id)
+        return "waiting"
+
+    def _end_failed(self, error: StepFailed, session: StepSession | None) -> StepEnd:
         return StepEnd(
             *self._names()[:3],
             state="failed",
             worker=self.life.owner,
             error_code=error.code,
             error_detail=str(error),
-            events=tuple(session.events) if session else (),
+            events=tuple(session.opening()) if session else (),
             settle=session.held if session else None,
+            run_input=self.claimed.work.run_input,
         )
 
     def _back(self, reason: str, seconds: float, detail: str) -> Release:

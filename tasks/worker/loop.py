@@ -12,6 +12,7 @@ from agents.resilience.gateway import ModelGateway
 from tasks import metrics
 from tasks.engine import crash
 from tasks.store.claim import Claimed
+from tasks.store.loading import Loading
 
 from .execution import Execution, Notify
 from .flower import StepEvents
@@ -64,6 +65,10 @@ class StepLoop:
         """There is work in the queue. On the loop's own thread only."""
         self._wake.set()
 
+    def alone(self) -> bool:
+        """Whether one step is in hand."""
+        return len(self._running) == 1
+
     async def claim_forever(self, life: Incarnation) -> None:
         """Claim whenever woken or polled, until cancelled."""
         while True:
@@ -97,7 +102,7 @@ class StepLoop:
     async def _run(self, execution: Execution) -> None:
         work = execution.claimed.work
         began = time.monotonic()
-        following: Sequence[str] = ()
+        following: Sequence[Loading] = ()
         outcome = "aborted"
         self._shown.started(work.id, work.kind, work.label, work.run_id)
         try:
@@ -129,10 +134,10 @@ class StepLoop:
         elif self.claiming and self.free == 1:  # it was full: there may be a queue
             self.look_again()
 
-    async def _go_on(self, ids: Sequence[str], life: Incarnation) -> None:
-        """Load and start the steps that were claimed together with a finish."""
+    async def _go_on(self, steps: Sequence[Loading], life: Incarnation) -> None:
+        """Start the steps that were claimed together with a finish."""
         with suppress(*OUTAGE):  # the lease gives them back if this fails
-            self.start(await life.claims.load(ids), life)
+            self.start(await life.claims.loaded(steps), life)
 
     def abort(self, step_ids: Sequence[str], reason: str) -> None:
         """Abort steps in hand: `lost` (nothing more is written) or `hand_over` (they go back to the queue)."""

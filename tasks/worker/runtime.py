@@ -25,16 +25,22 @@ from agents.providers import registry
 from agents.resilience.gateway import ModelGateway
 from agents.resilience.ports import ModelInfo
 from agents.selectors import load_catalogue
+from agents.tools.function import import_functions
+from tasks.approving.mailing import Mailer
 from tasks.notices import publish_notice
+from tasks.schedules.starting import Scheduler
 from tasks.store.pool import Connection, make_pool
 from tasks.store.warm import warm
+from tasks.webhooks.delivery import Deliverer
 from web import idempotency
+from web.egress import Egress, EgressPolicy
 
 from .flower import StepEvents
 from .heartbeat import renew_forever, watch_forever
 from .incarnation import Incarnation
 from .loop import StepLoop
 from .persist import OUTAGE
+from .surroundings import make_surroundings
 from .sweeper import Sweeper
 
 log = structlog.get_logger(__name__)
@@ -126,13 +132,24 @@ class Runtime:
             gateway, publish_notice, shown, slots=settings.MESH_WORKER_STEPS, poll_seconds=poll
         )
         refreshing = self._loop.create_task(_refresh_forever(catalogue))
+        egress = Egress(EgressPolicy.parse(settings.MESH_EGRESS_ALLOW))
+        tools = make_surroundings(pool, egress)
+        delivering = self._loop.create_task(Deliverer(pool, egress).run_forever(), name="webhooks")
+        scheduling = self._loop.create_task(Scheduler(pool).run_forever(), name="schedules")
+        mailing = self._loop.create_task(Mailer(pool).run_forever(), name="letters")
         try:
             while not self._stop.is_set():
-                await self._live(Incarnation(pool, self.slot, settings.MESH_LEASE_SECONDS), self._steps)
+                life = Incarnation(pool, self.slot, settings.MESH_LEASE_SECONDS, tools)
+                await self._live(life, self._steps)
         finally:
             refreshing.cancel()
+            delivering.cancel()
+            scheduling.cancel()
+            mailing.cancel()
             with suppress(Exception):
                 await gateway.aclose()
+            with suppress(Exception):
+                await egress.aclose()
             await pool.close()
 
     async def _live(self, life: Incarnation, steps: StepLoop) -> None:
@@ -183,6 +200,7 @@ async def _until_warm(pool: AsyncConnectionPool[Connection]) -> None:
 
 def _prepare() -> None:
     """Do now what would hold up the first step: read the keys, import the SDKs (seconds), freeze the garbage."""
+    import_functions(settings.MESH_FUNCTION_MODULES)
     credentials.refresh()
     connections.close_all()
     for kind in registry.PROVIDERS:

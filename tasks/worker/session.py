@@ -1,7 +1,8 @@
 """One attempt of one step: the executor's port and the chain's journal in one."""
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,36 +11,58 @@ from agents.providers.types import ModelRequest, Reply
 from agents.resilience.gateway import ModelGateway
 from agents.resilience.ports import CallEnd, CallStart, PastTry
 from tasks.engine import crash
-from tasks.engine.ports import PartResult, Recalled
+from tasks.engine.ports import (
+    ChildRun,
+    EndedStep,
+    PartResult,
+    Recalled,
+    SubTask,
+    ToolOutcome,
+    ToolRequest,
+)
 from tasks.store.claim import Claimed
-from tasks.store.journal import Journal, JournalStore
-from tasks.store.reading import ReadStore
+from tasks.store.journal import Journal
 from web.ids import new_id
 
+from .incarnation import Incarnation
 from .persist import persist
+from .subtasks import start_sub_task
+from .tool_calls import ToolCalls
 
 CALL_SECONDS = 180.0  # what one turn may take over the whole chain
+TURNS_A_TRY = 1000  # a step that is tried again counts its turns on from here, so that it asks anew
 
 
 class StepSession:
     """Implements `StepPort` for the executor and `CallJournal` for the model chain.
 
     The reply of the last turn is held back to be committed together with the step's finish: one
-    transaction instead of two. `held` is what has to be written if the finish does not come.
+    transaction instead of two. `held` is what has to be written if the finish does not come. `alone` tells whether
+    its worker has no other step in hand.
     """
 
     def __init__(
-        self, claimed: Claimed, journal: Journal, calls: JournalStore, reads: ReadStore, gateway: ModelGateway
+        self,
+        claimed: Claimed,
+        journal: Journal,
+        life: Incarnation,
+        gateway: ModelGateway,
+        alone: Callable[[], bool] = lambda: False,
     ) -> None:
         self.work = claimed.work
         self.held: CallEnd | None = None
         self.events: list[tuple[str, Mapping[str, Any]]] = []
+        self._before = claimed.before
         self._pass = claimed.releases
         self._journal = journal
-        self._calls = calls
-        self._reads = reads
+        self._calls = life.journal
+        self._reads = life.reads
         self._gateway = gateway
+        self._alone = alone
+        self._life = life
+        self._tools: ToolCalls | None = None
         self._turn = 0
+        self._first_turn = claimed.work.tries * TURNS_A_TRY
         self._asked = ""
         self._context: Mapping[str, Any] | None = None
         self._begun = claimed.work.frozen is not None
@@ -56,7 +79,49 @@ class StepSession:
     def freeze(self, context: Mapping[str, Any]) -> None:
         self._context = context
 
+    async def ended(self, nodes: Collection[str]) -> Sequence[EndedStep]:
+        if self._before is not None:
+            return self._before
+        return await persist(
+            lambda: self._reads.ended(self.work.run_id, nodes, self.work.parents), "ended steps"
+        )
+
+    async def child_run(self) -> ChildRun | None:
+        return await persist(lambda: self._reads.child_run(self.work.id), "child run")
+
+    async def start_task(self, task: SubTask) -> str:
+        return await asyncio.to_thread(start_sub_task, self.work, task)
+
+    async def call_tools(self, turn: int, requests: Sequence[ToolRequest]) -> Sequence[ToolOutcome]:
+        turn += self._first_turn
+        await self.flush()
+        if self._tools is None:
+            life = self._life
+            self._tools = ToolCalls(self.work, life.tool_journal, life.tools, self._first_turn)
+
+        async def begin(
+            wanted: Mapping[int, ToolRequest], told: Sequence[tuple[str, Mapping[str, Any]]]
+        ) -> None:
+            events = [*self.opening(), *told]
+            context = None if self._begun else self._context
+            journal = self._life.tool_journal
+            await persist(
+                lambda: journal.begin(self.work, turn, wanted, context=context, events=events), "tool calls"
+            )
+            self._begun = True
+            self.events.clear()
+
+        outcomes, events = await self._tools.call(turn, requests, begin)
+        self.events += events
+        return outcomes
+
+    @property
+    def unsure(self) -> bool:
+        """A tool was cut off that may have had an effect."""
+        return self._tools is not None and self._tools.unsure
+
     async def ask(self, turn: int, request: ModelRequest, models: Sequence[str]) -> Reply:
+        turn += self._first_turn
         if turn in self._journal.replies:
             return self._journal.replies[turn]
         await self.flush()
@@ -107,6 +172,7 @@ class StepSession:
                 chain_pass=self._pass,
                 context=None if self._begun else self._context,
                 events=events,
+                alone=self._alone(),
             )
 
         await persist(write, "call")
@@ -137,6 +203,10 @@ class StepSession:
             end = self.held
             await persist(lambda: self._calls.settle(end), "settle")
             self.held = None
+
+    def opening(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """The events that are still to be told when the step ends: that it started, if no write has said so."""
+        return [*([] if self._begun else self._first_events()), *self.events]
 
     def _first_events(self) -> list[tuple[str, Mapping[str, Any]]]:
         work = self.work

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from tasks import metrics
+from tasks.store.finish import TERMINAL
 
 from .execution import Notify
 from .incarnation import Incarnation
@@ -61,9 +62,14 @@ class Sweeper:
             await self._isolated(partial(self._time_out, run_id), run_id)
         for end in await self._sweep.overdue_steps():
             await self._isolated(partial(self._sweep.end_step, end), end.run_id)
-            self._notify(end.run_id)
+            self._notify(end.run_id, ended=True)
+        due = await self._sweep.due_approvals()
+        for approval_id, run_id in due:
+            await self._isolated(partial(self._expire, approval_id, run_id), run_id)
+        for run_id in await self._sweep.forgotten_children():
+            await self._isolated(partial(self._cancel_child, run_id), run_id)
         woken = await self._sweep.wake_due()
-        if woken or orphans:
+        if woken or orphans or due:
             self._steps.wake()
         if time.monotonic() - self._kept_house > HOUSEKEEPING_SECONDS:
             self._kept_house = time.monotonic()
@@ -84,7 +90,19 @@ class Sweeper:
             planner, seconds = ended
             metrics.run_finished("failed", planner, seconds)
             log.warning("run timed out", run_id=run_id, seconds=round(seconds, 1))
-            self._notify(run_id)
+            self._notify(run_id, ended=True)
+
+    async def _expire(self, approval_id: str, run_id: str) -> None:
+        finished = await self._sweep.expire(approval_id)
+        if finished is not None:
+            log.info("an approval's time is over", approval_id=approval_id)
+            self._notify(run_id, ended=finished.run_state in TERMINAL)
+
+    async def _cancel_child(self, run_id: str) -> None:
+        ended = await self._sweep.cancel(run_id, "The step that started it does not wait for it any more.")
+        if ended is not None:
+            metrics.run_finished("cancelled", *ended)
+            self._notify(run_id, ended=True)
 
     async def _isolated(self, work: Callable[[], Awaitable[None]], run_id: str) -> None:
         try:

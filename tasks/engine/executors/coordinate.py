@@ -6,6 +6,7 @@ from .. import decision, prompts
 from ..ports import StepPort, StepResult, StepWork
 from ._memories import memories_of
 from .structured import ask_for_object, freeze
+from .tools import toolbox
 
 
 async def coordinate(work: StepWork, port: StepPort) -> StepResult:
@@ -25,13 +26,15 @@ async def coordinate(work: StepWork, port: StepPort) -> StepResult:
             system=prompts.system_prompt(agent, work.snapshot.network),
             user=prompts.coordinate(work, schema, memory, results),
             recalled=[item.id for item in memory],
+            tools=agent.tools,
         )
+    box = toolbox(work.snapshot, context.get("tools", ()))
     specialists = [agent.id for agent in work.snapshot.specialists]
 
     def check(value: dict[str, Any]) -> list[str]:
         return decision.unpack_schemas(value) + decision.check_decision(value, specialists)
 
-    value, _ = await ask_for_object(port, context, check)
+    value, _ = await ask_for_object(port, context, check, box=box)
     if value["task_complete"]:
         value["result"]["confidence"] = decision.clamp(value["result"]["confidence"])
     return StepResult(value, memories=memories_of(value["new_memories"]))

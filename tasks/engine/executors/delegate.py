@@ -4,6 +4,7 @@ from .. import decision, prompts
 from ..ports import StepFailed, StepPort, StepResult, StepWork
 from ._memories import memories_of
 from .structured import ask_for_object, freeze
+from .tools import toolbox
 
 
 async def delegate(work: StepWork, port: StepPort) -> StepResult:
@@ -26,8 +27,10 @@ async def delegate(work: StepWork, port: StepPort) -> StepResult:
             system=prompts.system_prompt(agent, work.snapshot.network),
             user=prompts.delegate(work, agent, schema, memory, results),
             recalled=[item.id for item in memory],
+            tools=agent.tools,
         )
-    report, reply = await ask_for_object(port, context)
+    box = toolbox(work.snapshot, context.get("tools", ()))
+    report, reply = await ask_for_object(port, context, box=box)
     report["confidence"] = decision.clamp(report["confidence"])
     if reply.truncated:
         report["truncated"] = True

@@ -3,6 +3,7 @@
 from .. import decision, prompts
 from ..ports import StepPort, StepResult, StepWork
 from .structured import ask_for_object, freeze
+from .tools import toolbox
 
 
 async def synthesize(work: StepWork, port: StepPort) -> StepResult:
@@ -22,8 +23,10 @@ async def synthesize(work: StepWork, port: StepPort) -> StepResult:
             system=prompts.system_prompt(agent, work.snapshot.network),
             user=prompts.synthesize(work, schema, memory, results),
             recalled=[item.id for item in memory],
+            tools=agent.tools,
         )
-    result, reply = await ask_for_object(port, context)
+    box = toolbox(work.snapshot, context.get("tools", ()))
+    result, reply = await ask_for_object(port, context, box=box)
     result["confidence"] = decision.clamp(result["confidence"])
     if reply.truncated:
         result["truncated"] = True
