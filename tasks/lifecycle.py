@@ -1,6 +1,6 @@
 """Starting, cancelling and retrying runs: what people and clients do to them from outside the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,12 +14,14 @@ from tasks.engine.executor import STEP_VERSION
 from tasks.engine.planner import RunView
 from web.ids import new_id
 from web.problems import Conflict
+from web.statements import Statement
 
 from . import metrics
 from .models import Run, RunState, Step, StepState, Task
 from .notices import publish_notice
 from .replay import Replay, plan_replay
 from .snapshot import take_snapshot
+from .starting import NEW_RUN, NEW_TASK, NEW_TASK_AND_RUN
 from .store import sql
 from .worker import hints
 
@@ -41,9 +43,17 @@ def start_run(*, task: Task, request_id: str = "") -> Run:
     return _begin(locked, request_id=request_id)
 
 
-def start_new_task(*, task: Task, request_id: str = "") -> Run:
-    """Start a task that the same transaction has just made: nobody else can see it, so nothing is locked."""
-    return _begin(task, request_id=request_id)
+def store_new_task(*, task: Task) -> None:
+    """Write a task that is not to be started."""
+    NEW_TASK.rows({**_task_parameters(task), "run": None})
+    _stored(task)
+
+
+def start_new_task(*, task: Task, request_id: str = "", parent_step_id: str | None = None) -> Run:
+    """Write a task together with its first run; `parent_step_id` is the step that waits for it."""
+    run = _begin(task, request_id=request_id, statement=NEW_TASK_AND_RUN, parent_step_id=parent_step_id)
+    _stored(task)
+    return run
 
 
 @transaction.atomic
@@ -77,14 +87,23 @@ def cancel_run(*, run_id: str, reason: str = "") -> bool:
                 "code": "cancelled",
                 "detail": detail[:1000],
                 "event": "run.cancelled",
-                "payload": _json({"reason": detail[:500]}),
+                "payload": as_json({"reason": detail[:500]}),
             },
         )
         ended = cursor.fetchone()
         if ended is not None:
-            transaction.on_commit(lambda: publish_notice(run_id))
+            transaction.on_commit(lambda: publish_notice(run_id, ended=True))
             transaction.on_commit(lambda: metrics.run_finished("cancelled", ended[0], ended[1] or 0.0))
+            transaction.on_commit(lambda: _cancel_children(run_id))
     return ended is not None
+
+
+def _cancel_children(run_id: str) -> None:
+    """Cancel the runs that this one's steps waited for; what is missed here the sweeper finds."""
+    steps = Step.objects.filter(run_id=run_id, kind="task").values_list("id", flat=True)
+    children = Run.objects.filter(parent_step_id__in=list(steps)).exclude(state__in=TERMINAL)
+    for child in children.values_list("pk", flat=True):
+        cancel_run(run_id=child, reason="The workflow that asked for it was cancelled.")
 
 
 @transaction.atomic
@@ -94,12 +113,11 @@ def requeue_run(*, run_id: str) -> int:
     steps = Step.objects.filter(
         run_id=run_id, state=StepState.WAITING, run__state__in=(RunState.RUNNING, RunState.WAITING)
     )
-    woken = list(steps.exclude(wait_reason="budget").values_list("kind", "id"))
+    woken = list(steps.exclude(wait_reason__in=("budget", "caller")).values_list("kind", "id"))
     Step.objects.filter(id__in=[id_ for _, id_ in woken]).update(
         state=StepState.READY, ready_at=timezone.now(), run_after=None
     )
-    for kind, id_ in woken:
-        transaction.on_commit(partial(_hint, kind, id_, run_id))
+    publish_ready(run_id, woken)
     return len(woken)
 
 
@@ -116,14 +134,16 @@ def _begin(
     replayed_from: Run | None = None,
     changed_input: Mapping[str, Any] | None = None,
     replay: Replay | None = None,
+    statement: Statement = NEW_RUN,
+    parent_step_id: str | None = None,
 ) -> Run:
     network = task.network
     if network.status != network.Status.ACTIVE:
         raise Conflict(f"network_{network.status}", f"The network is {network.status}.")
-    snapshot, coordinator = take_snapshot(network)
+    snapshot = take_snapshot(network)
     run_input = {
         "task_id": task.id,
-        "coordinator_id": coordinator,
+        "coordinator_id": snapshot.coordinator_id,
         "description": task.description,
         "context": task.context,
         "priority": task.priority,
@@ -138,45 +158,40 @@ def _begin(
         "replayed_from": replayed_from.id if replayed_from else None,
     }
     told = [("run.started", None, started), *(replay.events if replay else ())]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.START_RUN,
-            {
-                "run": run_id,
-                "project": task.project_id,
-                "network": network.id,
-                "task": task.id,
-                "snapshot": snapshot,
-                "priority": task.priority,
-                "priority_seconds": task.priority * sql.PRIORITY_SECONDS,
-                "iterations": replay.iteration if replay else 1,
-                "max_iterations": network.max_iterations,
-                "max_parallel": network.max_parallel_steps,
-                "timeout": network.timeout_seconds,
-                "deadline": task.deadline,
-                "replayed_from": replayed_from.id if replayed_from else None,
-                "request_id": request_id,
-                "version": STEP_VERSION,
-                "input": _json(run_input),
-                "steps": _json(rows),
-                "events": _json(
-                    [
-                        {"type": type_, "step_id": step_id, "payload": payload}
-                        for type_, step_id, payload in told
-                    ]
-                ),
-            },
-        )
-    for row in rows:
-        if row["state"] == StepState.READY:
-            transaction.on_commit(partial(_hint, row["kind"], row["id"], run_id))
+    statement.rows(
+        {
+            **_task_parameters(task),
+            "run": run_id,
+            "snapshot": snapshot.hash,
+            "snapshot_body": as_json(snapshot.body),
+            "priority_seconds": task.priority * sql.PRIORITY_SECONDS,
+            "iterations": replay.iteration if replay else 1,
+            "max_iterations": network.max_iterations,
+            "max_parallel": network.max_parallel_steps,
+            "timeout": network.timeout_seconds,
+            "replayed_from": replayed_from.id if replayed_from else None,
+            "request_id": request_id,
+            "planner": "delegation",
+            "workflow": None,
+            "workflow_version": None,
+            "parent_step": parent_step_id,
+            "source": "step" if parent_step_id else "",
+            "version": STEP_VERSION,
+            "input": as_json(run_input),
+            "steps": as_json(rows),
+            "events": as_json(
+                [{"type": type_, "step_id": step_id, "payload": payload} for type_, step_id, payload in told]
+            ),
+        }
+    )
+    publish_ready(run_id, [(row["kind"], row["id"]) for row in rows if row["state"] == StepState.READY])
     transaction.on_commit(lambda: publish_notice(run_id))
     run = Run(
         id=run_id,
         project_id=task.project_id,
         network=network,
         task=task,
-        snapshot_id=snapshot,
+        snapshot_id=snapshot.hash,
         state=RunState.RUNNING,
         priority=task.priority,
         max_iterations=network.max_iterations,
@@ -207,9 +222,35 @@ def _first_steps(run_id: str, max_iterations: int, run_input: Mapping[str, Any])
     ]
 
 
+def _task_parameters(task: Task) -> dict[str, Any]:
+    return {
+        "task": task.id,
+        "project": task.project_id,
+        "network": task.network_id,
+        "description": task.description,
+        "context": Jsonb(task.context),
+        "priority": task.priority,
+        "deadline": task.deadline,
+        "schema": None if task.output_schema is None else Jsonb(task.output_schema),
+        "request_id": task.request_id,
+        "created_at": task.created_at,
+    }
+
+
+def _stored(task: Task) -> None:
+    task._state.adding, task._state.db = False, connection.alias
+
+
+def publish_ready(run_id: str, steps: Sequence[tuple[str, str]]) -> None:
+    """Hint that these steps, (kind, id), are ready, once this transaction is committed."""
+    for kind, step_id in steps:
+        transaction.on_commit(partial(_hint, kind, step_id, run_id))
+
+
 def _hint(kind: str, step_id: str, run_id: str) -> None:
     hints.publish(kind, step_id, run_id)
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """A JSON parameter, written fast."""
     return Jsonb(value, dumps=orjson.dumps)

@@ -7,20 +7,23 @@ Waiters hold no connection and make no queries of their own to find out whether 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import Error, close_old_connections
+from django.db import Error
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from web.statements import Statement
+from web.views import in_database
+
 from .lifecycle import TERMINAL
-from .models import Run, Task
-from .notices import CHANNEL
+from .notices import CHANNEL, ENDS
 
 logger = logging.getLogger(__name__)
 
@@ -73,19 +76,26 @@ class Notifier:
         self._watches: dict[str, set[Watch]] = {}
         self._asked: set[str] = set()
         self._wake = asyncio.Event()
-        self._listening = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._listening: set[str] = set()  # the channels that are heard
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._streams = 0  # watches that want to hear of each step
 
     @asynccontextmanager
-    async def watch(self, subject: str) -> AsyncIterator[Watch]:
-        """Watch a run, or a task until it has a run, by its id."""
+    async def watch(self, subject: str, *, every_step: bool = False) -> AsyncIterator[Watch]:
+        """Watch a run, or a task until it has a run, by its id: for its end, or for all that happens."""
         watch = Watch()
+        self._streams += every_step
         self._watches.setdefault(subject, set()).add(watch)
         self._ask(subject)
-        self._start()
+        self._start("answers", self._answer)
+        if settings.REDIS_URL:
+            self._start(ENDS, partial(self._listen, ENDS))
+            if every_step:
+                self._start(CHANNEL, partial(self._listen, CHANNEL))
         try:
             yield watch
         finally:
+            self._streams -= every_step
             others = self._watches[subject]
             others.discard(watch)
             if not others:
@@ -95,24 +105,31 @@ class Notifier:
         self._asked.add(subject)
         self._wake.set()
 
-    def _start(self) -> None:
-        if any(not task.done() for task in self._tasks):
-            return
-        self._tasks = [asyncio.create_task(self._answer(), name="run-news")]
-        if settings.REDIS_URL:
-            self._tasks.append(asyncio.create_task(self._listen(), name="run-notices"))
+    def _start(self, name: str, job: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = self._tasks.get(name)
+        if task is None or task.done():
+            self._tasks[name] = asyncio.create_task(job(), name=f"run news: {name}")
+
+    def _stop_listening(self, channel: str) -> None:
+        if task := self._tasks.pop(channel, None):
+            task.cancel()
+        self._listening.discard(channel)
 
     async def _answer(self) -> None:
         """Ask the database on behalf of all watchers; end when there have been none for a while."""
         loop = asyncio.get_running_loop()
-        last_watched = loop.time()
+        last_watched = last_stream = loop.time()
         while True:
             if self._watches:
                 last_watched = loop.time()
             elif loop.time() - last_watched > _LINGER:
-                for task in self._tasks[1:]:
-                    task.cancel()
+                self._stop_listening(ENDS)
+                self._stop_listening(CHANNEL)
                 return
+            if self._streams:
+                last_stream = loop.time()
+            elif loop.time() - last_stream > _LINGER:
+                self._stop_listening(CHANNEL)
             try:
                 async with asyncio.timeout(self._patience()):
                     await self._wake.wait()
@@ -127,7 +144,7 @@ class Notifier:
 
     async def _tell(self, subjects: Sequence[str]) -> None:
         try:
-            news = await sync_to_async(_read, thread_sensitive=False)(subjects)
+            news = await in_database(_read)(subjects)
         except Error as error:
             logger.warning("watched runs could not be read: %s", error)
             await asyncio.sleep(_POLL)
@@ -138,25 +155,26 @@ class Notifier:
 
     def _patience(self) -> float:
         without_run = any(subject.startswith("task_") for subject in self._watches)
-        return _SAFETY_POLL if self._listening and not without_run else _POLL
+        wanted = {ENDS, CHANNEL} if self._streams else {ENDS}
+        return _SAFETY_POLL if wanted <= self._listening and not without_run else _POLL
 
-    async def _listen(self) -> None:
+    async def _listen(self, channel: str) -> None:
         while True:
             try:
-                await self._hear()
+                await self._hear(channel)
             except (RedisError, OSError, TimeoutError) as error:
-                if self._listening:
+                if channel in self._listening:
                     logger.warning("no notices from Redis, polling instead: %s", error)
-                self._listening = False
+                self._listening.discard(channel)
                 self._wake.set()
                 await asyncio.sleep(_SILENCE)
 
-    async def _hear(self) -> None:
+    async def _hear(self, channel: str) -> None:
         """Collect notices. Raises when Redis is away, or accepts and then says nothing."""
         # redis-py's default socket_timeout of 5 s would end an idle subscription.
         client = Redis.from_url(settings.REDIS_URL, socket_timeout=None, socket_connect_timeout=1)
         async with client, client.pubsub() as pubsub:
-            await asyncio.wait_for(pubsub.subscribe(CHANNEL), 1)
+            await asyncio.wait_for(pubsub.subscribe(channel), 1)
             asked_for_life = True  # the subscription's own confirmation
             while True:
                 message = await pubsub.get_message(timeout=_SILENCE)
@@ -167,24 +185,27 @@ class Notifier:
                     asked_for_life = True
                     continue
                 asked_for_life = False
-                self._listening = True
+                self._listening.add(channel)
                 if message["type"] == "message":
                     run_id = message["data"].decode()
                     if run_id in self._watches:
                         self._ask(run_id)
 
 
+_NEWS = Statement(
+    """
+SELECT id, event_seq, state, NULL FROM tasks_run WHERE id = ANY(%(subjects)s)
+UNION ALL SELECT id, NULL, NULL, run_id FROM tasks_task WHERE id = ANY(%(tasks)s)
+"""
+)
+
+
 def _read(subjects: Sequence[str]) -> dict[str, RunNews]:
-    try:
-        runs = Run.objects.filter(pk__in=subjects).values_list("pk", "event_seq", "state")
-        news = {pk: RunNews(seq, state in TERMINAL) for pk, seq, state in runs}
-        task_ids = [subject for subject in subjects if subject.startswith("task_")]
-        if task_ids:
-            tasks = Task.objects.filter(pk__in=task_ids).values_list("pk", "run_id")
-            news |= {pk: RunNews(run_id=run_id) for pk, run_id in tasks}
-        return news
-    finally:
-        close_old_connections()
+    tasks = [subject for subject in subjects if subject.startswith("task_")]
+    return {
+        id_: RunNews(run_id=run_id) if state is None else RunNews(seq, state in TERMINAL)
+        for id_, seq, state, run_id in _NEWS.rows({"subjects": list(subjects), "tasks": tasks})
+    }
 
 
 _notifiers: WeakKeyDictionary[asyncio.AbstractEventLoop, Notifier] = WeakKeyDictionary()

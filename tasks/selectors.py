@@ -2,20 +2,20 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import orjson
-from django.db import connection
 from django.db.models import Count, Q, QuerySet
 
 from agents.models import Agent
 from memory.models import MemoryItem
 from memory.selectors import live_items
 from networks.models import ApiKey, Network
-from networks.selectors import access_network_for, visible_to
+from networks.selectors import access_network_for
 from web.problems import NotFound
+from web.statements import Statement
 
-from .models import Event, Run, RunState, StepState, Task, WaitReason
+from .models import Event, Run, RunBody, RunState, StepState, Task, WaitReason
 
 RECENT = 10
 MAX_HISTORY = 200
@@ -69,18 +69,38 @@ def tasks_of(network: Network, status: str | None = None) -> "QuerySet[Task]":
     return tasks.filter(_WITH_STATUS[status]) if status else tasks
 
 
+_TASK = Statement(
+    """
+SELECT {t}, {n}, {r}, {b} FROM tasks_task t
+JOIN networks_network n ON n.id = t.network_id
+LEFT JOIN tasks_run r ON r.id = t.run_id
+LEFT JOIN tasks_runbody b ON b.run_id = r.id
+WHERE t.id = %(task)s AND n.id = %(network)s AND n.project_id = %(project)s
+  AND (cardinality(%(visible)s::text[]) = 0 OR n.id = ANY(%(visible)s::text[]))
+""",
+    t=Task,
+    n=Network,
+    r=Run,
+    b=RunBody,
+)
+
+
 def access_task_for(key: ApiKey, network_id: str, task_id: str) -> Task:
     """A task of a network the key may see, with its latest run and result; else `NotFound`."""
-    task = (
-        Task.objects.select_related("run__body", "network")
-        .filter(visible_to(key, "network__"), network_id=network_id, pk=task_id)
-        .order_by()
-        .first()
-    )
-    if task is None:
-        access_network_for(key, network_id)  # says so when it is the network that is not there
-        raise NotFound("There is no such task.")
-    return task
+    parameters = {
+        "task": task_id,
+        "network": network_id,
+        "project": key.project_id,
+        "visible": key.network_ids,
+    }
+    for task, network, run, body in _TASK.models(parameters):
+        network.project = key.project
+        if run is not None:
+            run.body = body
+        task.network, task.run = network, run
+        return cast(Task, task)
+    access_network_for(key, network_id)  # says so when it is the network that is not there
+    raise NotFound("There is no such task.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +114,13 @@ class TaskParts:
 
 
 # One statement instead of four querysets: the detail of a task is what clients poll.
-_PARTS = """
+_PARTS = Statement(
+    """
 SELECT
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'id', s.id, 'key', s.key, 'agent_id', s.agent_id, 'label', s.label, 'state', s.state, 'required', s.required,
-        'started_at', to_char(s.started_at AT TIME ZONE 'UTC', %(iso)s),
-        'finished_at', to_char(s.finished_at AT TIME ZONE 'UTC', %(iso)s),
+        'started_at', to_char(s.started_at AT TIME ZONE 'UTC', %(iso)s::text),
+        'finished_at', to_char(s.finished_at AT TIME ZONE 'UTC', %(iso)s::text),
         'error_code', s.error_code, 'error_detail', s.error_detail,
         'description', b.input->'description', 'result', b.output->'result', 'confidence', b.output->'confidence'
         ) ORDER BY s.id), '[]')
@@ -107,30 +128,28 @@ SELECT
      WHERE s.run_id = %(run)s AND s.kind = 'delegate'),
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
         'type', e.type, 'step_id', e.step_id, 'payload', e.payload,
-        'at', to_char(e.at AT TIME ZONE 'UTC', %(iso)s)) ORDER BY e.seq), '[]')
-     FROM (SELECT * FROM tasks_event WHERE run_id = %(run)s ORDER BY seq DESC LIMIT %(history)s) e),
+        'at', to_char(e.at AT TIME ZONE 'UTC', %(iso)s::text)) ORDER BY e.seq), '[]')
+     FROM (SELECT * FROM tasks_event WHERE run_id = %(run)s ORDER BY seq DESC LIMIT %(history)s::int) e),
     (SELECT coalesce(jsonb_object_agg(id, name), '{}') FROM agents_agent WHERE network_id = %(network)s),
     (SELECT coalesce(jsonb_agg(DISTINCT model), '[]') FROM agents_modelcall
      WHERE run_id = %(run)s AND state = 'succeeded')
 """
+)
 
 
 def parts_of(task: Task) -> TaskParts:
     """The delegated steps, the latest events, the agents' names and the models that answered."""
     if task.run_id is None:
         return TaskParts()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _PARTS,
-            {
-                "run": task.run_id,
-                "network": task.network_id,
-                "history": MAX_HISTORY,
-                "iso": 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"',
-            },
-        )
-        row = cursor.fetchone()
-    return TaskParts(*map(orjson.loads, row or ()))
+    [row] = _PARTS.rows(
+        {
+            "run": task.run_id,
+            "network": task.network_id,
+            "history": MAX_HISTORY,
+            "iso": 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"',
+        }
+    )
+    return TaskParts(*map(orjson.loads, row))
 
 
 def events_after(run_id: str, seq: int, limit: int) -> list[Event]:

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 from django.contrib import messages
 from django.http import HttpRequest
 
-from tasks import lifecycle
-from tasks.models import Run, Task
+from tasks import lifecycle, run_services
+from tasks.models import Run, Step, Task
 from web.admin_site import confirm
 from web.problems import Problem
 
@@ -19,7 +19,12 @@ CANCEL = confirm(
     "The run's unfinished steps end now and its calls in flight are aborted. What was spent stays spent.",
     "Cancel the run",
 )
-RETRY = confirm("Run the task again?", "A new run starts from the beginning; the old one is kept.", "Retry")
+RETRY = confirm("Run it again?", "A new run starts from the beginning; the old one is kept.", "Retry")
+RETRY_FROM = confirm(
+    "Run it again from here?",
+    "A new run keeps what ended before this step, unpaid, and begins with it; the old one is kept.",
+    "Retry",
+)
 REQUEUE = confirm(
     "Try now?",
     "Steps that wait for a provider or a limit become ready now instead of at their time. A person or a "
@@ -48,6 +53,34 @@ def retry(admin: Any, request: HttpRequest, tasks: Iterable[Task]) -> list[Run]:
         return True
 
     _each(admin, request, tasks, "Retried.", start)
+    return made
+
+
+def retry_runs(admin: Any, request: HttpRequest, runs: Iterable[Run]) -> list[Run]:
+    """Start the runs' tasks and workflows anew and return the new runs; several runs of one task make one."""
+    once = {run.task_id or run.pk: run for run in runs}
+    made: list[Run] = []
+
+    def start(run: Run) -> bool:
+        if run.task is not None:
+            made.append(lifecycle.retry_task(task=run.task))
+        else:
+            made.append(run_services.retry(run=run))
+        return True
+
+    _each(admin, request, once.values(), "Retried.", start)
+    return made
+
+
+def retry_from(admin: Any, request: HttpRequest, step: Step) -> Run | None:
+    """Start a step's run anew from the step; None when its state does not allow that."""
+    try:
+        made = run_services.retry(run=step.run, from_step_id=step.pk)
+    except Problem as problem:
+        messages.error(request, str(problem))
+        return None
+    admin.log_change(request, step, f"Retried from here as {made.pk}.")
+    messages.success(request, f"{made.pk} has begun from here.")
     return made
 
 

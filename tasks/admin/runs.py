@@ -6,11 +6,12 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 
-from agents.admin import ModelCallAdmin
-from agents.models import ModelCall
-from tasks.models import Attempt, Event, Run, RunBody, Step
+from agents.admin import ModelCallAdmin, ToolCallAdmin
+from agents.models import ModelCall, ToolCall
+from tasks.lifecycle import TERMINAL
+from tasks.models import Approval, Attempt, Event, Run, RunBody, Step
 from web.admin_site import (
     ActionVariant,
     ChoicesDropdownFilter,
@@ -29,6 +30,7 @@ from web.admin_site import (
 )
 
 from . import operations
+from .approvals import ApprovalAdmin
 from .steps import AttemptAdmin, EventAdmin, StepAdmin, duration
 
 
@@ -38,7 +40,7 @@ class RunAdmin(ReadOnlyAdmin):
         "id",
         "status",
         "why",
-        "task_",
+        "about",
         "network_",
         "took",
         "calls",
@@ -50,38 +52,56 @@ class RunAdmin(ReadOnlyAdmin):
         ("state", ChoicesDropdownFilter),
         ("wait_reason", ChoicesDropdownFilter),
         ("error_code", FieldTextFilter),
+        ("source", FieldTextFilter),
+        ("workflow__name", FieldTextFilter),
         ("network__name", FieldTextFilter),
         ("project__name", FieldTextFilter),
         ("created_at", RangeDateTimeFilter),
     )
-    list_select_related = ("task", "network")
+    list_select_related = ("task", "workflow", "network")
     search_fields = (
         "id__exact",
         "task__id__exact",
+        "workflow__id__exact",
         "network__id__exact",
         "request_id__exact",
         "task__request_id__exact",
     )
-    search_help_text = "The id of a run, task, network or request, exactly."
+    search_help_text = "The id of a run, task, workflow, network or request, exactly."
     fields = (
         ("status", "why", "error_code"),
         "error_detail",
-        ("task_", "network_", "project_"),
+        ("task_", "workflow_", "started_by"),
+        ("network_", "project_", "parent"),
         ("planner", "priority", "request_id"),
         ("iterations", "max_iterations", "max_parallel_steps"),
         ("calls", "tokens", "money"),
         ("created_at", "started_at", "finished_at"),
         ("took", "deadline_at", "clock_stopped_at"),
-        ("replayed_from_", "related"),
+        ("replayed_from_", "replays_", "related"),
         "given",
         "returned",
     )
     change_form_datasets = (
-        tab(StepAdmin, Step, "run_id", "link", "kind", "status", "why", "agent", "counts", "queued", "took", title="Steps"),
+        tab(
+            StepAdmin, Step, "run_id",
+            "link", "key", "kind", "status", "why", "agent", "counts", "queued", "took",
+            title="Steps",
+        ),
+        tab(
+            ApprovalAdmin, Approval, "run_id",
+            "link", "status", "asked", "deadline", "decided_by", "decided_at", "comment",
+            title="Approvals",
+        ),
         tab(
             ModelCallAdmin, ModelCall, "run_id",
             "link", "status", "model", "step", "turn_and_try", "failure", "tokens", "money", "latency",
             title="Model calls",
+        ),
+        tab(
+            ToolCallAdmin, ToolCall, "run_id",
+            "link", "status", "tool", "step", "place", "error_code", "took", "started_at",
+            title="Tool calls",
         ),
         tab(EventAdmin, Event, "run_id", "seq", "type", "step", "at", "summary", title="Events"),
         tab(
@@ -95,6 +115,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     status = state_column()
     task_ = link_column("task_id", "tasks.task", "Task", "task")
+    parent = link_column("parent_step_id", "tasks.step", "For the step")
     network_ = link_column("network_id", "networks.network", "Network", "network.name")
     project_ = link_column("project_id", "networks.project", "Project", "project.name")
     replayed_from_ = link_column("replayed_from_id", "tasks.run", "Replay of")
@@ -102,6 +123,24 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="Run")
     def link(self, obj: Run) -> Any:
         return link("tasks.run", obj.pk)
+
+    @display(description="Of")
+    def about(self, obj: Run) -> Any:
+        return self.workflow_(obj) if obj.workflow_id else link("tasks.task", obj.task_id, obj.task)
+
+    @display(description="Workflow")
+    def workflow_(self, obj: Run) -> Any:
+        name = f"{obj.workflow} v{obj.workflow_version}" if obj.workflow else ""
+        return link("workflows.workflow", obj.workflow_id, name)
+
+    @display(description="Replayed by")
+    def replays_(self, obj: Run) -> Any:
+        ids = obj.replays.order_by("-id").values_list("pk", flat=True)[:20]
+        return format_html_join(", ", "{}", ((link("tasks.run", one),) for one in ids)) or "–"
+
+    @display(description="Started by")
+    def started_by(self, obj: Run) -> str:
+        return obj.source or "api"
 
     @display(description="Waits for")
     def why(self, obj: Run) -> str:
@@ -126,9 +165,11 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="See all")
     def related(self, obj: Run) -> Any:
         return format_html(
-            "{} · {} · {} · {} · {}",
+            "{} · {} · {} · {} · {} · {} · {}",
             list_link("tasks.step", "steps", run__id__exact=obj.pk),
             list_link("agents.modelcall", "model calls", run_id__exact=obj.pk),
+            list_link("agents.toolcall", "tool calls", run_id__exact=obj.pk),
+            list_link("tasks.approval", "approvals", run__id__exact=obj.pk),
             list_link("tasks.event", "events", run__id__exact=obj.pk),
             list_link("tasks.attempt", "attempts", step__run__id__exact=obj.pk),
             list_link("memory.memoryitem", "memory written", source_run_id__exact=obj.pk),
@@ -141,6 +182,9 @@ class RunAdmin(ReadOnlyAdmin):
     @display(description="Output")
     def returned(self, obj: Run) -> Any:
         return pretty(_body(obj).output)
+
+    def needless(self, obj: Run) -> tuple[str, ...]:
+        return ("cancel", "requeue") if obj.state in TERMINAL else ("retry",)
 
     @action(
         description="Cancel",
@@ -155,7 +199,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     @action(description="Retry", icon="refresh", permissions=["operate"], dialog=operations.RETRY)
     def retry(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        made = operations.retry(self, request, [Run.objects.select_related("task").get(pk=object_id).task])
+        made = operations.retry_runs(self, request, Run.objects.filter(pk=object_id))
         return reload_page(reverse("admin:tasks_run_change", args=[made[0].pk if made else object_id]))
 
     @action(description="Requeue", icon="replay", permissions=["operate"], dialog=operations.REQUEUE)
@@ -167,10 +211,9 @@ class RunAdmin(ReadOnlyAdmin):
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
         operations.cancel(self, request, queryset[: operations.AT_ONCE])
 
-    @action(description="Retry their tasks", permissions=["operate"])
+    @action(description="Retry", permissions=["operate"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        runs = queryset.select_related("task")[: operations.AT_ONCE]
-        operations.retry(self, request, {run.task_id: run.task for run in runs}.values())
+        operations.retry_runs(self, request, queryset[: operations.AT_ONCE])
 
     @action(description="Requeue: try waiting steps now", permissions=["operate"])
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:

@@ -10,9 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 
-from agents.admin import ModelCallAdmin
-from agents.models import Agent, ModelCall
-from tasks.models import Attempt, Event, Run, Step, StepBody
+from agents.admin import ModelCallAdmin, ToolCallAdmin
+from agents.models import Agent, ModelCall, ToolCall
+from tasks.models import Approval, Attempt, Event, Run, Step, StepBody
 from web.admin_site import (
     ChoicesDropdownFilter,
     FieldTextFilter,
@@ -101,7 +101,7 @@ class StepAdmin(ReadOnlyAdmin):
         "error_detail",
         ("run_", "agent", "worker"),
         ("round", "required", "related"),
-        "waits_for",
+        ("waits_for", "approval_"),
         ("fence", "counts"),
         ("created_at", "ready_at", "claimed_at"),
         ("started_at", "finished_at", "deadline_at"),
@@ -117,9 +117,14 @@ class StepAdmin(ReadOnlyAdmin):
             "link", "status", "provider", "model", "turn_and_try", "failure", "tokens", "money", "latency",
             title="Model calls",
         ),
+        tab(
+            ToolCallAdmin, ToolCall, "step_id",
+            "link", "status", "tool", "place", "error_code", "took", "started_at",
+            title="Tool calls",
+        ),
     )  # fmt: skip
     actions = ("requeue_selected",)
-    actions_detail = ("requeue",)
+    actions_detail = ("requeue", "retry_from")
 
     status = state_column()
     run_ = link_column("run_id", "tasks.run", "Run")
@@ -159,6 +164,11 @@ class StepAdmin(ReadOnlyAdmin):
     def waits_for(self, obj: Step) -> Any:
         return format_html_join(", ", "{}", ((link("tasks.step", one),) for one in obj.parents)) or "–"
 
+    @display(description="Approval")
+    def approval_(self, obj: Step) -> Any:
+        found = Approval.objects.filter(step=obj).values_list("pk", "state").first()
+        return link("tasks.approval", found[0], found[1]) if found else "–"
+
     @display(description="See")
     def related(self, obj: Step) -> Any:
         return list_link("tasks.event", "its events", step_id__exact=obj.pk)
@@ -179,6 +189,15 @@ class StepAdmin(ReadOnlyAdmin):
     def requeue(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         self.requeue_selected(request, Step.objects.filter(pk=object_id))
         return reload_page(reverse("admin:tasks_step_change", args=[object_id]))
+
+    @action(
+        description="Retry from here", icon="refresh", permissions=["operate"], dialog=operations.RETRY_FROM
+    )
+    def retry_from(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        made = operations.retry_from(self, request, Step.objects.select_related("run").get(pk=object_id))
+        if made is None:
+            return reload_page(reverse("admin:tasks_step_change", args=[object_id]))
+        return reload_page(reverse("admin:tasks_run_change", args=[made.pk]))
 
     @action(description="Requeue: try the waiting steps of their runs now", permissions=["operate"])
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Step]) -> None:

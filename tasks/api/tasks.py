@@ -11,12 +11,13 @@ from tasks import selectors, services
 from tasks.models import Run, Task
 from web.idempotency import idempotent
 from web.openapi import document
-from web.pagination import headers, paginate
+from web.pagination import paginate
 from web.problems import Invalid
 from web.requests import current_request_id
 from web.views import MeshView, created, read_body
 
 from . import shapes
+from .runs import events_page
 from .serializers import (
     CancelBody,
     EventAnswer,
@@ -156,13 +157,8 @@ class EventsView(TaskMesh):
         params = EventQuery.read(request._request.GET)
         task = self.task(request, network_id, task_id)
         run_id, seq = position(task.pk, task.run_id, params.get("after"))
-        limit = params["limit"]
-        events = selectors.events_after(run_id, seq, limit + 1) if run_id else []
-        more, events = len(events) > limit, events[:limit]
         total = task.run.event_seq if task.run else 0
-        links = {"after": f"{run_id}:{events[-1].seq}", "limit": str(limit)} if more else None
-        answer = [selectors.event_data(event) for event in events]
-        return Response(answer, headers=headers(request._request, total, links))
+        return events_page(request._request, run_id, seq, params["limit"], total)
 
 
 def position(task_id: str, latest: str | None, after: str | None) -> tuple[str | None, int]:

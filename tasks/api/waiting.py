@@ -1,4 +1,4 @@
-"""`?wait`: a coroutine that waits for a task's end before its view answers. It holds no connection."""
+"""`?wait`: a coroutine that waits for the end of a task or run before its view answers. It holds no connection."""
 
 import asyncio
 
@@ -8,10 +8,12 @@ from networks.authentication import require_key
 from networks.models import Scope
 from tasks.lifecycle import TERMINAL
 from tasks.notifier import get_notifier
+from tasks.run_selectors import access_run_for
 from tasks.selectors import access_task_for
 from web import ratelimit
 from web.views import in_database
 
+from .runs import RunDetailQuery
 from .serializers import TaskDetailQuery
 
 
@@ -36,6 +38,20 @@ def _subject_of(request: HttpRequest, network_id: str, task_id: str) -> tuple[fl
     if task.run is not None and task.run.state in TERMINAL:
         return seconds, None
     return seconds, task.run_id or task.pk
+
+
+async def wait_for_run(request: HttpRequest, *, run_id: str) -> None:
+    """Return when the run has ended or its caller's patience has."""
+    seconds, over = await in_database(_patience_with)(request, run_id)
+    if not over:
+        await _watch(run_id, asyncio.get_running_loop().time() + seconds)
+
+
+def _patience_with(request: HttpRequest, run_id: str) -> tuple[float, bool]:
+    key = require_key(request, Scope.READ)
+    ratelimit.spend(request)
+    seconds = RunDetailQuery.read(request.GET).get("wait", 0.0)
+    return seconds, access_run_for(key, run_id).state in TERMINAL
 
 
 async def _watch(subject: str, until: float) -> str | None:
