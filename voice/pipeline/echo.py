@@ -1,0 +1,85 @@
+"""How loud a caller must be to count, while the agent's own voice may come back.
+
+The threshold is the delayed outbound level, less what the echo is known to lose, and 6 dB more.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from .mulaw import SILENT_DB
+
+FLOOR_DB: Final = -50.0
+MARGIN_DB: Final = 6.0
+WINDOW_MS: Final = 32
+_LAGS: Final = 16  # windows: an echo comes back within half a second
+_AUDIBLE_DB: Final = -45.0
+_FIRST_LOSS_DB: Final = 20.0
+_EVERY: Final = 8  # windows
+_MEMORY: Final = 0.985  # of a window: two seconds
+_ALIKE: Final = 0.6
+_RATE: Final = 0.5
+# Windows before an echo is believed to be fainter than at first: its onset looks fainter.
+_TRUSTED: Final = 40
+
+
+class EchoGuard:
+    """One call's. Learns the echo's delay and loss from what was sent and what came back."""
+
+    def __init__(self, outbound_level_db: Callable[[float], float]) -> None:
+        """`outbound_level_db`: `Playout.outbound_level_db`."""
+        self.loss_db = _FIRST_LOSS_DB  # how much quieter the echo is than what was sent, at least
+        self.delay_ms: float | None = None  # None while what comes in does not follow what goes out
+        self._outbound = outbound_level_db
+        self._recent: deque[float] = deque([SILENT_DB] * _LAGS, maxlen=_LAGS)  # a window each, newest first
+        self._seen = 0
+        self._weight = 0.0
+        self._inbound = np.zeros(2)  # decaying sums: amplitude, its square
+        self._sums = np.zeros((3, _LAGS))  # per lag: outbound amplitude, its square, times inbound
+
+    def threshold_db(self, at_ms: float) -> float:
+        """The level above which a window at `at_ms` is the caller and not the echo: the delayed outbound
+        echo estimate + 6 dB, at least the floor. Ask before `observe` takes the same window."""
+        recent = (self._outbound(at_ms), *self._recent)
+        if self.delay_ms is None:
+            loudest = max(recent)
+        else:
+            lag = int(self.delay_ms // WINDOW_MS)
+            loudest = max(recent[max(0, lag - 1) : lag + 2])
+        return max(FLOOR_DB, loudest - self.loss_db + MARGIN_DB)
+
+    def observe(self, at_ms: float, level_db: float) -> None:
+        """Take every window's level, 32 ms each."""
+        self._recent.appendleft(self._outbound(at_ms))
+        if max(self._recent) < _AUDIBLE_DB:
+            return
+        sent = 10 ** (np.array(self._recent) / 20)
+        heard = 10 ** (level_db / 20)
+        self._sums *= _MEMORY
+        self._sums += (sent, sent * sent, sent * heard)
+        self._inbound *= _MEMORY
+        self._inbound += (heard, heard * heard)
+        self._weight = self._weight * _MEMORY + 1
+        self._seen += 1
+        if self._seen % _EVERY == 0:
+            self._learn()
+
+    def _learn(self) -> None:
+        mean, power = self._inbound / self._weight
+        out, out_power, both = self._sums / self._weight
+        spread = np.maximum(out_power - out * out, 1e-12)
+        covariance = both - out * mean
+        likeness = covariance / np.sqrt(spread * max(power - mean * mean, 1e-18))
+        best = int(likeness.argmax())
+        if likeness[best] > _ALIKE:
+            # The caller's own words are unlike the agent's, so they do not move the slope.
+            self.delay_ms = best * WINDOW_MS
+            loss = -20 * float(np.log10(max(covariance[best] / spread[best], 1e-4)))
+        else:
+            self.delay_ms = None
+            loss = 10 * float(np.log10(out_power.max() / max(power, 1e-12)))
+            loss = max(loss, self.loss_db)  # it may be the caller that was loud
+        if loss < self.loss_db or self._seen >= _TRUSTED:
+            self.loss_db += (min(70.0, max(0.0, loss)) - self.loss_db) * _RATE
