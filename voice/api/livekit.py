@@ -1,0 +1,99 @@
+"""LiveKit's webhook: somebody dialled one of our numbers and waits in a room that a dispatch rule made for him.
+
+A coroutine, because the answer waits until our agent has joined. Signed by LiveKit with our own secret. What
+LiveKit repeats has the same effect once: a room is one call.
+"""
+
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from networks.models import Network
+from voice import joining, metrics, rooms, slots
+from voice.config_parsing import ConfigInvalid, parse, to_json
+from voice.joining import Slot
+from voice.models import PhoneNumber
+from voice.transports.extras import MissingPackage
+from voice.transports.livekit_rooms import PHONE_ROOMS, LiveKitRooms, read_webhook
+from voice.transports.vendor import VendorFailed
+from web.problems import Problem
+from web.requests import current_request_id
+from web.views import in_database
+
+from .joining import enter_slot
+
+log = structlog.get_logger(__name__)
+
+_TELEPHONE = 3  # livekit.protocol's ParticipantInfo.Kind.SIP
+
+
+@csrf_exempt
+@require_POST
+async def livekit_event(request: HttpRequest) -> HttpResponse:
+    """Something happened in a room. Only telephone callers matter here: sessions' rooms are joined by `join`."""
+    if not settings.LIVEKIT["api_secret"]:
+        return HttpResponse(status=404)
+    try:
+        authorization = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        event = read_webhook(rooms.livekit_keys(), request.body.decode(), authorization)
+    except (VendorFailed, MissingPackage, UnicodeDecodeError) as error:
+        metrics.refused("webhook")
+        log.warning("a webhook is refused", why=str(error))
+        return HttpResponseForbidden("The signature is missing or wrong.\n", content_type="text/plain")
+    called = event.event == "participant_joined" and event.participant.kind == _TELEPHONE
+    if called and event.room.name.startswith(PHONE_ROOMS):
+        await _take(event)
+    return HttpResponse(status=204)
+
+
+async def _take(event: Any) -> None:
+    """Send an agent into a caller's room; where there is none for him, hang up."""
+    try:
+        slot = await in_database(_reserve)(event)
+        if slot is not None:
+            await enter_slot(slot, {})
+    except Problem as problem:
+        if problem.code == "session_over":
+            return  # it was told twice, and the first one is at it
+        log.warning("a telephone caller is sent away", room=event.room.name, why=problem.detail)
+        try:
+            async with LiveKitRooms(rooms.livekit_keys()) as asking:
+                await asking.delete(event.room.name)
+        except VendorFailed as error:
+            log.warning("a room could not be closed", room=event.room.name, error=str(error))
+
+
+def _reserve(event: Any) -> Slot | None:
+    """A slot for the caller; None when he has one already. Raises a problem when he cannot be taken."""
+    attributes = dict(event.participant.attributes)
+    dialled = attributes.get("sip.trunkPhoneNumber", "")
+    number = PhoneNumber.objects.filter(number=dialled, active=True).select_related("network").first()
+    if number is None:
+        raise Problem("not_found", f"Nobody answers {dialled}.")
+    if number.network is not None and number.network.status != Network.Status.ACTIVE:
+        raise Problem(f"network_{number.network.status}")
+    try:
+        config = parse(number.config, provider="livekit", network_id=number.network_id or "")
+    except ConfigInvalid as error:
+        raise Problem("validation_failed", str(error)) from error
+    incoming = slots.Incoming(
+        project_id=number.project_id,
+        network_id=config.network_id or None,
+        transport="livekit",
+        external_id=event.room.name,
+        config=to_json(config),
+        from_number=attributes.get("sip.phoneNumber", ""),
+        to_number=dialled,
+        request_id=current_request_id(),
+    )
+    try:
+        kept = slots.reserve(incoming)
+    except slots.Refused as refused:
+        if refused.reason == "over":
+            return None  # told before
+        raise joining.refusal(refused) from refused
+    return Slot("livekit", event.room.name, kept.worker, kept.address, kept.nonce)
