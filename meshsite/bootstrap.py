@@ -13,11 +13,38 @@ from django.db.migrations.executor import MigrationExecutor
 
 import agents.services
 import networks.services
+import voice.services
 from meshsite.startup import write_secret
 from networks import keys
 from networks.models import ApiKey, Network, Project, Scope
+from voice.models import PhoneNumber
+from workflows.examples import load_examples
+from workflows.models import Workflow
 
 PROJECT = "Demo"
+NUMBER = "+15005550006"  # Twilio's own for tests: no real line has it
+# What callers of the demo are expected to say: without a key, the recogniser knows nothing else.
+PHRASES = (
+    "hello",
+    "hello world",
+    "what is your name",
+    "what can you do",
+    "what can you do for me",
+    "what are your opening hours",
+    "tell me about my order",
+    "please call me tomorrow",
+    "call forwarding",
+    "call waiting",
+    "do not disturb",
+    "today",
+    "tomorrow",
+    "yesterday",
+    "yes please",
+    "no thank you",
+    "i want to speak to a person",
+    "stop",
+    "goodbye",
+)
 ADMIN = "admin"
 _ONE_AT_A_TIME = 7_236_837  # an advisory lock: several machines may start at once
 
@@ -48,7 +75,28 @@ def bootstrap(*, report: Callable[[str], object]) -> Made:
         network = Network.objects.filter(project=project).order_by("id").first()
         if network is None:
             network, _ = agents.services.create_network_with_agents(project=project, name=PROJECT)
+            _demo_number(project, network)
+        if not Workflow.objects.filter(project=project).exists():
+            load_examples(project)
         return Made(_api_key(project), network.pk, ADMIN, _admin_password())
+
+
+def _demo_number(project: Project, network: Network) -> None:
+    """A number that simulated callers dial (`python -m tests.fakes.caller`)."""
+    if PhoneNumber.objects.filter(number=NUMBER).exists():
+        return
+    stt = {"primary": "deepgram", "fallback": ["openai", "local"], "config": {"phrases": list(PHRASES)}}
+    voice.services.create_number(
+        project=project,
+        network=network,
+        number=NUMBER,
+        label="Demo line",
+        config={
+            "system_prompt": "You answer the telephone of the demo network. Answer in one or two short sentences.",
+            "connectors": {"stt": stt},
+            "turn": {"greeting": "Hello, this is the demo network. How can I help you?"},
+        },
+    )
 
 
 def _migrate(report: Callable[[str], object]) -> None:

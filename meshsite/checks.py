@@ -5,12 +5,18 @@
     mesh.E003 secret key          mesh.E008 provider base URL      mesh.W003 no Redis
     mesh.E004 MESH_API_KEY        mesh.E009 voice mode             mesh.W004 /metrics is open (deploy)
     mesh.E005 encryption key      mesh.E010 METRICS_TOKEN          mesh.W005 debug in public (deploy)
+    mesh.E011 voice processes     mesh.E012 PUBLIC_VOICE_URL       mesh.W006 Twilio without https
+    mesh.E013 TWILIO_BASE_URL     mesh.E014 stages without NATS    mesh.W007 extras that are missing
+    mesh.E015 unknown stages      mesh.E016 NATS_URL               mesh.W008 numbers without an auth token
+    mesh.E011 media storage       mesh.E017 NATS_PREFIX
 
 The checks of the catalogue read the database, so they run with `check --database default` and `migrate`.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +25,9 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import Error as DatabaseError
 from django.utils import timezone
+
+from voice.bus.subjects import KINDS
+from voice.storage import media_folder
 
 RETIREMENT_NOTICE = timedelta(days=60)
 MINIMUM_KEY = 24
@@ -32,11 +41,12 @@ def register_all() -> None:
     register(check_environment, Tags.compatibility)
     register(check_exposure, Tags.security, deploy=True)
     register(check_catalogue, Tags.database)
+    register(check_numbers, Tags.database)
 
 
 def check_environment(**_: Any) -> list[CheckMessage]:
     """Check the settings alone: no network, no database."""
-    return [*_addresses(), *_secrets(), *_engine(), *_providers()]
+    return [*_addresses(), *_secrets(), *_engine(), *_providers(), *_voice(), *_extras()]
 
 
 def _addresses() -> Iterator[CheckMessage]:
@@ -105,6 +115,12 @@ def _engine() -> Iterator[CheckMessage]:
         yield Error(
             "MESH_VOICE is neither inline nor separate.", hint="inline is the default.", id="mesh.E009"
         )
+    if media_folder(settings.MEDIA_STORAGE_URL) is None:
+        yield Error(
+            "MEDIA_STORAGE_URL names no folder: recordings cannot be kept there.",
+            hint="A path or file:///path, on a disk that all voice and web processes share. Buckets are not built in.",
+            id="mesh.E011",
+        )
 
 
 def _providers() -> Iterator[CheckMessage]:
@@ -118,6 +134,107 @@ def _providers() -> Iterator[CheckMessage]:
                 hint="For example https://api.example.com or http://localhost:8000/v1.",
                 id="mesh.E008",
             )
+
+
+def _voice() -> Iterator[CheckMessage]:
+    least = {"MESH_VOICE_SLOTS": 1, "MESH_VOICE_PROCESSES": 0, "MESH_VOICE_PORT": 1}
+    least |= {"MESH_VOICE_DRAIN_SECONDS": 0, "MESH_VOICE_CALLS_PER_PROJECT": 0}
+    for name, value in least.items():
+        if getattr(settings, name) < value:
+            yield Error(f"{name} must be at least {value}.", hint="See .env.example.", id="mesh.E011")
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", settings.MESH_VOICE_NAME):
+        yield Error(
+            "MESH_VOICE_NAME is no part of a path.",
+            hint="Letters, digits, dots and hyphens; each voice process has a name of its own.",
+            id="mesh.E011",
+        )
+    if settings.PUBLIC_VOICE_URL and urlsplit(settings.PUBLIC_VOICE_URL).scheme not in ("ws", "wss"):
+        yield Error(
+            "PUBLIC_VOICE_URL is no wss:// address.",
+            hint="wss://voice.example.com; it may hold {worker} and {port}.",
+            id="mesh.E012",
+        )
+    if settings.TWILIO["base_url"] and urlsplit(settings.TWILIO["base_url"]).scheme not in ("http", "https"):
+        yield Error(
+            "TWILIO_BASE_URL is no http(s) address.", hint="Leave it empty for Twilio itself.", id="mesh.E013"
+        )
+    if settings.MESH_VOICE_STAGES and not settings.NATS_URL:
+        yield Error(
+            "MESH_VOICE_STAGES names stages, and there is no NATS_URL to reach them by.",
+            hint="Set NATS_URL, or run all stages in the voice process.",
+            id="mesh.E014",
+        )
+    if unknown := set(settings.MESH_VOICE_STAGES) - set(KINDS):
+        yield Error(
+            f"MESH_VOICE_STAGES names what is no stage: {', '.join(sorted(unknown))}.",
+            hint=f"Stages that can live outside are {', '.join(KINDS)}.",
+            id="mesh.E015",
+        )
+    if settings.NATS_URL and not re.fullmatch(r"(nats|tls|ws|wss)://[^\s/]+/?", settings.NATS_URL):
+        yield Error(
+            "NATS_URL is no address of a NATS server.",
+            hint="It looks like nats://user:password@host:4222.",
+            id="mesh.E016",
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", settings.NATS_PREFIX):
+        yield Error(
+            "NATS_PREFIX is no part of a subject.",
+            hint="Letters, digits, - and _; at most 32.",
+            id="mesh.E017",
+        )
+    if (
+        settings.TWILIO["account_sid"]
+        and not settings.TWILIO["base_url"]
+        and not settings.PUBLIC_BASE_URL.startswith("https://")
+    ):
+        yield Warning(
+            "Twilio is configured, and PUBLIC_BASE_URL is not https: it streams to wss:// only.",
+            hint="Set PUBLIC_BASE_URL to the address of your proxy or tunnel.",
+            id="mesh.W006",
+        )
+
+
+def _extras() -> Iterator[CheckMessage]:
+    wanted = {
+        "livekit": ("LIVEKIT_URL", settings.LIVEKIT["url"]),
+        "daily": ("DAILY_API_KEY", settings.DAILY["api_key"]),
+        "nats": ("NATS_URL", settings.NATS_URL),
+    }
+    for package, (name, value) in wanted.items():
+        if value and find_spec(package) is None:
+            yield Warning(
+                f"{name} is set, and the package it needs is not installed.",
+                hint="pip install -r requirements-extras.txt",
+                id="mesh.W007",
+            )
+
+
+def check_numbers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Warn of telephone numbers that a carrier cannot call: its webhooks could not be told from forged ones."""
+    if not databases or urlsplit(settings.PUBLIC_BASE_URL).hostname in _LOCAL or _own_auth_token():
+        return []
+    from voice.models import PhoneNumber
+
+    try:
+        # Numbers that begin so belong to nobody; the demo's is one.
+        if not PhoneNumber.objects.filter(active=True).exclude(number__startswith="+1500555").exists():
+            return []
+    except DatabaseError:
+        return []  # not migrated yet, or not reachable: that is told elsewhere
+    return [
+        Warning(
+            "There are telephone numbers, and no TWILIO_AUTH_TOKEN: every webhook of theirs is refused.",
+            hint="Set the account's auth token, which signs Twilio's requests.",
+            id="mesh.W008",
+        )
+    ]
+
+
+def _own_auth_token() -> bool:
+    """Whether there is an auth token that was not made here for simulated callers."""
+    made = settings.DATA_DIR / "twilio_auth_token"
+    token = settings.TWILIO["auth_token"]
+    return bool(token) and not (made.exists() and made.read_text().strip() == token)
 
 
 def check_exposure(**_: Any) -> list[CheckMessage]:

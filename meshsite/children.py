@@ -29,6 +29,8 @@ class Program:
     command: Sequence[str]
     env: Mapping[str, str] = field(default_factory=dict)
     ready_text: str = ""  # the first line with it says that the program is at work
+    drain_seconds: float = 30.0  # that it may take to end
+    ends_first: bool = False  # the others serve it while it ends
 
 
 class Child:

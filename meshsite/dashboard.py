@@ -1,4 +1,4 @@
-"""The admin's first page: is work flowing, what is stuck, what does it cost. Seven bounded statements.
+"""The admin's first page: is work flowing, what is stuck, what does it cost. Eight bounded statements.
 
 Windows are cut by id, not by time: ids sort by creation, so their index answers without one on the times.
 """
@@ -48,6 +48,8 @@ def figures() -> dict[str, Any]:
     failures = _failures(yesterday)
     spend, calls, tokens, models = _spend(_first_id("mcall", midnight))
     breakers = _breakers()
+    asked, late, failing, switched_off = _outside()
+    talking, calls_today, first_sound, slow_sound = _voice(_first_id("call", now - timedelta(hours=24)))
     serving = int(depth.get(("worker", "serving"), 0))
     oldest = depth.get(("oldest", ""), 0.0)
     failed = sum(failure["count"] for failure in failures)
@@ -65,6 +67,22 @@ def figures() -> dict[str, Any]:
                 "Running steps", int(depth.get(("step", "running"), 0)), "tasks_step", state__exact="running"
             ),
             _tile("Waiting runs", int(depth.get(("run", "waiting"), 0)), "tasks_run", state__exact="waiting"),
+            _tile(
+                "Pending approvals",
+                asked,
+                "tasks_approval",
+                alarm=late > 0,
+                note=f"{late:,} past their deadline" if late else "",
+                state__exact="pending",
+            ),
+            _tile(
+                "Failing webhooks",
+                failing + switched_off,
+                "tasks_webhookendpoint",
+                alarm=failing + switched_off > 0,
+                note=f"{switched_off:,} switched off" if switched_off else "",
+                failing_since__isempty="0",
+            ),
             _tile(
                 "Workers",
                 serving,
@@ -86,6 +104,19 @@ def figures() -> dict[str, Any]:
                 alarm=bool(breakers),
                 note="Redis does not answer" if breakers is None else "",
                 state__exact="failed",
+            ),
+            _tile(
+                "Calls now",
+                talking,
+                "voice_phonecall",
+                note=f"{calls_today:,} in 24 h",
+                state__exact="active",
+            ),
+            _tile(
+                "First sound p50",
+                "–" if first_sound is None else f"{first_sound:.0f} ms",
+                "voice_phonecall",
+                note="" if slow_sound is None else f"p95 {slow_sound:.0f} ms, of calls' own figures, 24 h",
             ),
         ],
         "chart": json.dumps(_chart(hours)),
@@ -223,6 +254,30 @@ def _spend(first_call: str) -> tuple[float, int, int, list[dict[str, Any]]]:
     ]
     total = float(sum(row["cost"] for row in models))
     return total, sum(row["calls"] for row in models), sum(row["tokens"] for row in models), models[:6]
+
+
+def _voice(first_call: str) -> tuple[int, int, float | None, float | None]:
+    """Calls in progress, calls of a day, and how long their callers waited for the first sound of an answer."""
+    [row] = _rows(
+        """select count(*) filter (where state = 'active'), count(*),
+                  percentile_cont(0.5) within group (order by (latencies #>> '{first_frame,p50}')::float),
+                  percentile_cont(0.5) within group (order by (latencies #>> '{first_frame,p95}')::float)
+           from voice_phonecall where id >= %s""",
+        first_call,
+    )
+    return row
+
+
+def _outside() -> tuple[int, int, int, int]:
+    """Decisions that people owe, of them those that are late; webhooks that fail, and those given up for it."""
+    [row] = _rows(
+        """select p.count, p.late, w.failing, w.given_up from
+               (select count(*), count(*) filter (where deadline_at < now()) as late
+                from tasks_approval where state = 'pending') p,
+               (select count(*) filter (where active) as failing, count(*) filter (where not active) as given_up
+                from tasks_webhookendpoint where failing_since is not null) w"""
+    )
+    return row
 
 
 def _workers() -> list[dict[str, Any]]:

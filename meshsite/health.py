@@ -30,6 +30,7 @@ from networks.authentication import authenticate
 from networks.models import ApiKey, Network
 from tasks.lifecycle import TERMINAL
 from tasks.models import Run, Worker
+from voice.models import PhoneCall, VoiceWorker
 from web.openapi import document
 from web.views import MeshView
 
@@ -72,6 +73,17 @@ class LlmClientAnswer(serializers.Serializer[Any]):
     providers = serializers.DictField(child=ProviderAnswer())
 
 
+class VoiceAnswer(serializers.Serializer[Any]):
+    mode = serializers.ChoiceField(choices=["inline", "separate"])
+    processes = serializers.IntegerField(
+        help_text="That take calls. Inline there is none before the first call."
+    )
+    draining = serializers.IntegerField()
+    slots = serializers.IntegerField()
+    active_calls = serializers.IntegerField()
+    loop_lag_ms = serializers.FloatField(help_text="Of the process that runs latest.")
+
+
 class HealthAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=["healthy", "degraded", "unhealthy"])
     database = serializers.CharField()
@@ -81,6 +93,7 @@ class HealthAnswer(serializers.Serializer[Any]):
     timestamp = serializers.DateTimeField()
     workers = WorkersAnswer(required=False, help_text="This and what follows only with a key.")
     llm_client = LlmClientAnswer(required=False)
+    voice = VoiceAnswer(required=False)
     active_networks_count = serializers.IntegerField(required=False, help_text="Of the key's project.")
     active_tasks_count = serializers.IntegerField(required=False, help_text="Of the key's project.")
 
@@ -109,6 +122,7 @@ class HealthView(MeshView):
         if key is not None:
             report |= {"workers": workers or {"alive": 0, "draining": 0}, "llm_client": _llm_client()}
             report |= _bounded(lambda: _counts(key), dict[str, int]())
+            report |= _bounded(_voice, dict[str, Any]())
         report = {"status": _verdict(report, workers)} | report
         return Response(report, status=503 if report["status"] == "unhealthy" else 200)
 
@@ -185,6 +199,21 @@ def _workers() -> dict[str, int]:
     alive = Worker.objects.filter(lease_until__gt=Now()).values_list("draining", flat=True)
     states = list(alive)
     return {"alive": len(states), "draining": sum(states)}
+
+
+def _voice() -> dict[str, Any]:
+    alive = list(VoiceWorker.objects.filter(lease_until__gt=Now()))
+    serving = [worker for worker in alive if not worker.draining]
+    return {
+        "voice": {
+            "mode": settings.MESH_VOICE,
+            "processes": len(serving),
+            "draining": len(alive) - len(serving),
+            "slots": sum(worker.slots for worker in serving),
+            "active_calls": PhoneCall.objects.filter(state=PhoneCall.State.ACTIVE).count(),
+            "loop_lag_ms": max((worker.loop_lag_ms for worker in alive), default=0.0),
+        }
+    }
 
 
 def _llm_client() -> dict[str, Any]:

@@ -34,6 +34,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         r"\1" + REDACTED,
     ),
+    # Tokens of streams, hooks and links, in the lines that servers write about paths.
+    (
+        re.compile(r"(/ws/voice/(?:twilio/[^/\s]+|web)/|/voice/(?:offers|enter/[^/\s]+/[^/\s]+)/)[^/\s\"']+"),
+        r"\1" + REDACTED,
+    ),
+    (
+        re.compile(r"(/api/hooks/|/approve/)[^/\s\"'?]+"),
+        r"\1" + REDACTED,
+    ),
     (re.compile(r"(?i)([?&](?:key|token|signature)=)[^&\s\"']+"), r"\1" + REDACTED),
     (
         re.compile(r"(\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@/]+(@)"),

@@ -195,6 +195,11 @@ def serve_web() -> None:
     _serve_beside(with_queue=True)
 
 
+def serve_voice() -> None:
+    """Let a voice process answer scrapes beside its streams when MESH_METRICS_PORT is set."""
+    _serve_beside(with_queue=False)
+
+
 def _serve_beside(*, with_queue: bool) -> None:
     if not settings.MESH_METRICS_PORT:
         return

@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "networks",
     "agents",
     "memory",
+    "workflows",
     "tasks",
     "voice",
 ]
@@ -133,6 +134,7 @@ DATABASES["default"]["OPTIONS"] |= {
     # Giving connections back between requests and jobs; 2 s without a free one answers 503.
     "pool": {"min_size": 1, "max_size": env.int("MESH_DB_POOL", 16), "timeout": 2},
     "connect_timeout": 3,
+    "prepare_threshold": 5,  # without a number `web.statements` could not prepare; querysets never do
 }
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
@@ -162,8 +164,23 @@ MESH_WORKERS = env.int("MESH_WORKERS", 2)
 MESH_WORKER_STEPS = env.int("MESH_WORKER_STEPS", 256)
 MESH_LEASE_SECONDS = env.float("MESH_LEASE_SECONDS", 30.0)
 MESH_SWEEP_SECONDS = env.float("MESH_SWEEP_SECONDS", 5.0)
+# What tools and webhooks may reach besides the public internet: networks (10.1.0.0/16) and host names.
+MESH_EGRESS_ALLOW = env.list("MESH_EGRESS_ALLOW", default=[])
+MESH_FUNCTION_MODULES = env.list(
+    "MESH_FUNCTION_MODULES", default=[]
+)  # imported: they register tool functions
+MESH_MCP_COMMANDS = env.json(
+    "MESH_MCP_COMMANDS", {}
+)  # MCP servers that tools may start: name to command line
 MESH_ENCRYPTION_KEY = env.str("MESH_ENCRYPTION_KEY", "")
-MESH_VOICE = env.str("MESH_VOICE", "inline")
+
+# --- letters ---------------------------------------------------------------------------------------
+# smtp+tls://user:password@host:587, consolemail://, filemail:///folder. Empty: nobody is written to.
+EMAIL_URL = env.str("EMAIL_URL", "")
+EMAIL_ON = bool(EMAIL_URL)
+vars().update(env.email_url_config(EMAIL_URL or "dummymail://"))
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", "AI Mesh Network <mesh@localhost>")
 
 # --- model providers (names are the SDKs' own) -------------------------------------------------------
 PROVIDERS: dict[str, dict[str, str]] = {
@@ -181,6 +198,65 @@ PROVIDERS: dict[str, dict[str, str]] = {
         "base_url": env.str("LOCAL_LLM_BASE_URL", ""),
         "model": env.str("LOCAL_LLM_MODEL", ""),
     },
+}
+
+# --- voice -----------------------------------------------------------------------------------------
+# inline: the web process takes the calls, a handful of them. separate: `manage.py voice` processes do.
+MESH_VOICE = env.str("MESH_VOICE", "inline")
+MESH_VOICE_NAME = env.str("MESH_VOICE_NAME", "inline")  # of this voice process; the stream's path names it
+MESH_VOICE_PORT = env.int("MESH_VOICE_PORT", 8090)  # the first voice process's; the next one's is one more
+MESH_VOICE_PROCESSES = env.int(
+    "MESH_VOICE_PROCESSES", 0
+)  # started by `manage.py up`, with separate; 0: a core each
+MESH_VOICE_SLOTS = env.int("MESH_VOICE_SLOTS", 50)  # calls at once in a voice process
+MESH_VOICE_STAGES = env.list("MESH_VOICE_STAGES", default=[])  # stages that live outside, over NATS
+MESH_VOICE_DRAIN_SECONDS = env.int("MESH_VOICE_DRAIN_SECONDS", 3600)
+VOICE_HOLD_SECONDS = 20.0  # that calls in the web process hold up its end
+MESH_VOICE_CALLS_PER_PROJECT = env.int("MESH_VOICE_CALLS_PER_PROJECT", 0)  # at once; 0: no limit
+# Days after which calls are deleted (0: never), and recordings alone (0: with their call).
+MESH_VOICE_CALL_DAYS = env.int("MESH_VOICE_CALL_DAYS", 0)
+MESH_VOICE_RECORDING_DAYS = env.int("MESH_VOICE_RECORDING_DAYS", 0)
+PUBLIC_VOICE_URL = env.str("PUBLIC_VOICE_URL", "").rstrip("/")  # wss://…; empty: PUBLIC_BASE_URL's host
+WEBRTC_ICE_SERVERS = env.json("WEBRTC_ICE_SERVERS", [])  # of ours: [{"urls", "username", "credential"}]
+NATS_URL = env.str("NATS_URL", "")
+NATS_PREFIX = env.str("NATS_PREFIX", "mesh")  # of subjects: installations that share a server differ
+MEDIA_STORAGE_URL = env.str("MEDIA_STORAGE_URL", str(DATA_DIR / "media"))
+# Without TWILIO_AUTH_TOKEN the one that `manage.py up` made: simulated callers of this machine sign by it.
+_local_auth_token = DATA_DIR / "twilio_auth_token"
+TWILIO = {
+    "account_sid": env.str("TWILIO_ACCOUNT_SID", ""),
+    "auth_token": env.str("TWILIO_AUTH_TOKEN", "")
+    or (_local_auth_token.read_text().strip() if _local_auth_token.exists() else ""),
+    "phone_number": env.str("TWILIO_PHONE_NUMBER", ""),
+    "base_url": env.str("TWILIO_BASE_URL", ""),
+}
+# An empty address is the vendor's own; OpenAI's speech uses the key and address of its models.
+SPEECH: dict[str, dict[str, str]] = {
+    "deepgram": {
+        "api_key": env.str("DEEPGRAM_API_KEY", ""),
+        "base_url": env.str("DEEPGRAM_BASE_URL", ""),
+    },
+    "elevenlabs": {
+        "api_key": env.str("ELEVENLABS_API_KEY", ""),
+        "base_url": env.str("ELEVENLABS_BASE_URL", ""),
+    },
+    "azure": {
+        "api_key": env.str("AZURE_SPEECH_KEY", ""),
+        "region": env.str("AZURE_SPEECH_REGION", ""),
+        "base_url": env.str("AZURE_SPEECH_BASE_URL", ""),
+    },
+    "openai": PROVIDERS["openai"],
+}
+LIVEKIT = {
+    "url": env.str("LIVEKIT_URL", ""),
+    "api_key": env.str("LIVEKIT_API_KEY", ""),
+    "api_secret": env.str("LIVEKIT_API_SECRET", ""),
+    "sip_uri": env.str("LIVEKIT_SIP_URI", ""),
+}
+DAILY = {
+    "api_key": env.str("DAILY_API_KEY", ""),
+    "domain": env.str("DAILY_DOMAIN", ""),
+    "base_url": env.str("DAILY_BASE_URL", ""),
 }
 
 # --- API -------------------------------------------------------------------------------------------
@@ -236,6 +312,10 @@ LOGGING = logging_config(
         MESH_ENCRYPTION_KEY,
         METRICS_TOKEN,
         *(provider["api_key"] for provider in PROVIDERS.values()),
+        *(service["api_key"] for service in SPEECH.values()),
+        TWILIO["auth_token"],
+        LIVEKIT["api_secret"],
+        DAILY["api_key"],
     ],
     redact_emails=env.bool("MESH_LOG_REDACT_EMAILS", False),
 )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from meshsite import settings
 from meshsite.children import Program
@@ -46,6 +47,8 @@ def make_secrets(data_dir: Path) -> None:
         write_secret(data_dir / "secret_key", secrets.token_urlsafe(50))
     if not settings.MESH_ENCRYPTION_KEY:
         write_secret(data_dir / "encryption_key", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+    if not os.environ.get("TWILIO_AUTH_TOKEN") and not settings.TWILIO["auth_token"]:
+        write_secret(data_dir / "twilio_auth_token", secrets.token_hex(16))
 
 
 def write_secret(path: Path, value: str, *, replace: bool = False) -> str:
@@ -94,18 +97,27 @@ def programs(*, workers: int, web: bool) -> Iterator[Program]:
     """The children, in the order in which they start."""
     if web:
         address = ["--host", settings.HOST, "--port", str(settings.PORT)]
-        # Channels takes no lifespan messages; open streams may not hold up the end.
+        # Open streams may not hold up the end.
         manners = [
             "--lifespan",
-            "off",
+            "on",
             "--no-server-header",
             "--timeout-graceful-shutdown",
             "20",
             "--timeout-keep-alive",
             "75",
+            "--ws-per-message-deflate",
+            "false",
+            "--ws-max-size",
+            str(64 * 1024),
         ]
         command = [sys.executable, "-m", "uvicorn", "meshsite.asgi:application", "--log-level", "warning"]
-        yield Program("web", [*command, *address, *manners])
+        # Calls in the web process hold up its end, and the workers serve them while they last.
+        calls = settings.MESH_VOICE == "inline"
+        seconds = 30.0 + (settings.VOICE_HOLD_SECONDS if calls else 0.0)
+        yield Program("web", [*command, *address, *manners], drain_seconds=seconds, ends_first=calls)
+    if web and settings.MESH_VOICE == "separate":
+        yield from _voice_programs()
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "meshsite"]
     for number in range(1, workers + 1):
         slot = f"worker-{number}"  # stable: a restarted slot takes its own steps back at once
@@ -114,6 +126,28 @@ def programs(*, workers: int, web: bool) -> Iterator[Program]:
     if settings.FLOWER:
         options = [f"--address={FLOWER_HOST}", f"--port={settings.FLOWER_PORT}"]
         yield Program("flower", [*celery, "flower", *options])
+
+
+def voice_ports() -> dict[str, int]:
+    """The names and ports of the voice processes: one a core, or as many as are wanted."""
+    count = settings.MESH_VOICE_PROCESSES or os.cpu_count() or 1
+    return {f"voice-{number}": settings.MESH_VOICE_PORT + number - 1 for number in range(1, count + 1)}
+
+
+def _voice_programs() -> Iterator[Program]:
+    manage = [sys.executable, str(settings.BASE_DIR / "manage.py"), "voice"]
+    # On this machine there is no proxy that goes by the path: each process is reached at its own port.
+    local = urlsplit(settings.PUBLIC_BASE_URL).hostname in ("localhost", "127.0.0.1")
+    address = settings.PUBLIC_VOICE_URL or ("ws://127.0.0.1:{port}" if local else "")
+    for name, port in voice_ports().items():
+        yield Program(
+            name,
+            [*manage, "--name", name, "--port", str(port)],
+            {"MESH_VOICE_NAME": name, "PUBLIC_VOICE_URL": address},
+            ready_text="voice ready",
+            drain_seconds=settings.MESH_VOICE_DRAIN_SECONDS + 10,
+            ends_first=True,
+        )
 
 
 async def answers(host: str, port: int) -> bool:
@@ -137,10 +171,13 @@ def summary(made: dict[str, Any], *, web: bool, seconds: float) -> Iterator[str]
     if not web:
         return
     yield f"  API docs   {base}/api/docs"
+    yield f"  Talk       {base}/talk"
     yield f"  Admin      {base}/admin/   {made['admin_user']} / {made['admin_password']}"
     if settings.FLOWER:
         yield f"  Flower     http://{FLOWER_HOST}:{settings.FLOWER_PORT}"
     yield f"  API key    {made['api_key']}"
+    yield "Call it (a simulated caller, when the development requirements are installed):"
+    yield f"python -m tests.fakes.caller --url {base}"
     yield "Try it:"
     yield (
         f"""curl -s {base}/api/mesh/networks/{made["network_id"]}/tasks"""

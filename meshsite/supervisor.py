@@ -25,9 +25,9 @@ from meshsite.startup import (
     programs,
     setup_program,
     summary,
+    voice_ports,
 )
 
-DRAIN_SECONDS = 30
 READY_SECONDS = 60
 READY_LINES_SECONDS = 5
 WATCH_SECONDS = 0.5
@@ -59,6 +59,9 @@ def up(*, workers: int, web: bool) -> int:
         with ExitStack() as stack:
             if web:
                 check_port(settings.HOST, settings.PORT)
+                if settings.MESH_VOICE == "separate":
+                    for port in voice_ports().values():
+                        check_port(settings.HOST, port)
             make_secrets(settings.DATA_DIR)
             servers = _start_servers(stack, log)
             prepare_environment(servers)
@@ -149,12 +152,21 @@ class Supervisor:
                     delay = 10
 
     async def _end(self, runs: list["asyncio.Task[None]"]) -> None:
-        for child in self._children:
+        """End those that the others serve first, then the others."""
+        pairs = list(zip(self._children, runs, strict=True))
+        for first in (True, False):
+            group = [(child, run) for child, run in pairs if child.program.ends_first is first]
+            if group:
+                await self._end_group([child for child, _ in group], [run for _, run in group])
+
+    async def _end_group(self, children: list[Child], runs: list["asyncio.Task[None]"]) -> None:
+        for child in children:
             child.stop()
-        _, late = await asyncio.wait(runs, timeout=DRAIN_SECONDS)
+        seconds = max(child.program.drain_seconds for child in children)
+        _, late = await asyncio.wait(runs, timeout=seconds)
         if late:
-            self._log("mesh", f"{len(late)} still at work after {DRAIN_SECONDS} s: killed")
-            for child in self._children:
+            self._log("mesh", f"{len(late)} still at work after {seconds:g} s: killed")
+            for child in children:
                 child.kill()
             await asyncio.wait(late)
 
@@ -164,8 +176,12 @@ class Supervisor:
                 child.kill()
             return
         self._stop.set()
-        self._log("mesh", "stopping; work in hand is finished or handed over")
-        for child in self._children:
+        calls = " and calls end" if any(child.program.ends_first for child in self._children) else ""
+        self._log(
+            "mesh", f"stopping; work in hand is finished or handed over{calls}; once more stops at once"
+        )
+        first = [child for child in self._children if child.program.ends_first]
+        for child in first or self._children:
             child.stop()
 
 
