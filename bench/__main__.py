@@ -5,7 +5,9 @@ import os
 import platform
 import time
 
-from . import chain, engine
+import uvloop
+
+from . import chain, engine, voice, workflows
 
 
 def main() -> None:
@@ -15,7 +17,9 @@ def main() -> None:
     )
     print(f"Python {platform.python_version()}, load {os.getloadavg()[0]:.1f} at the start")
     asyncio.run(engine.main())
+    asyncio.run(workflows.main())
     asyncio.run(chain.main())
+    uvloop.run(voice.main())
 
 
 main()

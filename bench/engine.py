@@ -111,12 +111,13 @@ async def one_at_a_time(client: Client, base: Vendors) -> tuple[list[float], lis
         assert task["status"] == "completed", task
         if number < 2:
             continue  # warm-up
-        calls = [call["at"] * 1000 for call in base.calls()]
+        calls = base.calls()
         assert len(calls) == SPECIALISTS + 2, f"{len(calls)} calls"
         seen.append(taken - CRITICAL_PATH_MS)
         own.append(_milliseconds(task) - CRITICAL_PATH_MS)
-        steps += [at - calls[0] - LATENCY_MS for at in calls[1:-1]]
-        steps.append(calls[-1] - calls[-2] - LATENCY_MS)
+        planned, *parts, last = calls
+        steps += [(part["at"] - planned["ended"]) * 1000 for part in parts]
+        steps.append((last["at"] - max(part["ended"] for part in parts)) * 1000)
     return seen, own, steps
 
 

@@ -76,7 +76,7 @@ class Service:
         return request_json(method, self.url + path, body, {"Authorization": f"Bearer {KEY}"})
 
     def processes(self) -> dict[str, list[int]]:
-        """Process ids by role: web, worker, postgres, valkey, supervisor."""
+        """Process ids by role: web, voice, worker, postgres, valkey, supervisor."""
         found: dict[str, list[int]] = {}
         for pid in _family(self.pid):
             found.setdefault(_role(pid), []).append(pid)
@@ -181,6 +181,7 @@ def _role(pid: int) -> str:
         return "gone"
     for mark, role in (
         ("uvicorn", "web"),
+        ("manage.py voice", "voice"),
         ("celery", "worker"),
         ("postgres", "postgres"),
         ("valkey", "valkey"),
