@@ -2,14 +2,14 @@
 
 VENV := .venv
 PY := $(VENV)/bin/python
-CODE := meshsite web networks agents memory tasks voice
+CODE := meshsite web networks agents memory workflows tasks voice
 # Programs are run as modules: the scripts in .venv/bin name their interpreter by an absolute path, which a
 # moved checkout breaks.
 PIP_INSTALL = if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(PY) -r $(1) && exit; fi; \
 	$(PY) -m pip install --quiet --disable-pip-version-check -r $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint fmt bench soak audit lock clean
+.PHONY: help run test check lint fmt bench soak validate smoke audit lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
@@ -19,7 +19,8 @@ run: $(VENV)/.runtime ## Install what is missing, then start everything (FLOWER=
 	@exec $(PY) manage.py up $(if $(WORKERS),--workers $(WORKERS))
 
 test: lint ## Run everything that CI runs: lint, types, import contracts, all tests
-	$(PY) -m pytest
+	$(PY) -m pytest -m "not soak and not alone" -n logical --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -m "alone and not soak"
 
 check: lint ## Run the quick part of it: lint, types, import contracts, unit tests
 	$(PY) -m pytest tests/unit
@@ -37,6 +38,12 @@ fmt: $(VENV)/.dev ## Format the code and fix what can be fixed
 bench: $(VENV)/.dev ## Print the performance tables of this machine
 	$(PY) -m bench
 
+validate: $(VENV)/.dev ## Call the service with simulated callers and check its objectives (CALLS=n, SECONDS=n)
+	$(PY) manage.py validate_objectives $(if $(CALLS),--calls $(CALLS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+smoke: $(VENV)/.dev ## Call the running service once: webhook, stream, one turn (SAY="…", URL=…)
+	$(PY) -m tests.fakes.caller $(if $(SAY),--say "$(SAY)") $(if $(URL),--url $(URL))
+
 soak: $(VENV)/.dev ## Run the tests that take minutes
 	$(PY) -m pytest -m soak --timeout 3600
 
@@ -45,14 +52,16 @@ audit: $(VENV)/.dev ## Look for known faults in dependencies (needs the network)
 	$(PY) -m bandit --quiet --recursive --severity-level medium $(CODE)
 
 lock: ## Pin the newest fitting versions (needs uv)
-	@for name in requirements requirements-dev; do \
+	@for name in requirements requirements-extras requirements-dev; do \
 		uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate \
 			--no-emit-index-url --no-emit-find-links $$name.in > $$name.new || exit 1; done
 	@{ echo '# Exact pins of everything the service needs; made from requirements.in by `make lock`.'; \
 		cat requirements.new; } > requirements.txt
+	@{ echo '# Exact pins of other transports and the message bus; made from requirements-extras.in by `make lock`.'; \
+		echo '-r requirements.txt'; grep -vxFf requirements.new requirements-extras.new; } > requirements-extras.txt
 	@{ echo '# Exact pins of what tests and checks need on top; made from requirements-dev.in by `make lock`.'; \
-		echo '-r requirements.txt'; grep -vxFf requirements.txt requirements-dev.new; } > requirements-dev.txt
-	@rm requirements.new requirements-dev.new
+		echo '-r requirements-extras.txt'; grep -vxFf requirements-extras.new requirements-dev.new; } > requirements-dev.txt
+	@rm requirements.new requirements-extras.new requirements-dev.new
 
 clean: ## Remove .venv and caches; your data in var/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .schemathesis
@@ -76,7 +85,7 @@ $(VENV)/.runtime: requirements.txt | $(PY)
 	@$(call PIP_INSTALL,requirements.txt)
 	@touch $@
 
-$(VENV)/.dev: requirements.txt requirements-dev.txt | $(PY)
+$(VENV)/.dev: requirements.txt requirements-extras.txt requirements-dev.txt | $(PY)
 	@echo "Installing the development requirements into $(VENV) (once; about a minute)."
 	@$(call PIP_INSTALL,requirements-dev.txt)
 	@touch $(VENV)/.runtime $@
