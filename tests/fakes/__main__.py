@@ -18,6 +18,11 @@ async def serve(port: int, latency: float) -> None:
         urls = {name: vendor.url for name, vendor in vendors.all.items()}
         print(f"ANTHROPIC_BASE_URL={urls['anthropic']} OPENAI_BASE_URL={urls['openai']}", flush=True)
         print(f"GOOGLE_GEMINI_BASE_URL={urls['google']} LOCAL_LLM_BASE_URL={urls['local']}", flush=True)
+        speech = {name: vendor.url for name, vendor in vendors.speech.items()}
+        print(
+            f"DEEPGRAM_BASE_URL={speech['deepgram']} ELEVENLABS_BASE_URL={speech['elevenlabs']}", flush=True
+        )
+        print(f"AZURE_SPEECH_BASE_URL={speech['azure']}", flush=True)
         await stop.wait()
 
 

@@ -128,3 +128,4 @@ class Vendor:
         else:
             exchange.send(200, headers | JSON, orjson.dumps(wire.whole(ask, reply)))
         call.complete = not exchange.gone.is_set()
+        call.ended = time.time()

@@ -12,7 +12,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httptools
 
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
+REASONS = {
+    101: "Switching Protocols",
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    429: "Too Many Requests",
+}
 
 
 class Exchange:
@@ -22,9 +29,12 @@ class Exchange:
         self.method = ""
         self.path = ""
         self.query: dict[str, str] = {}
+        self.pairs: list[tuple[str, str]] = []  # the query, with names that come twice
         self.headers: dict[str, str] = {}
         self.body = b""
         self.gone = asyncio.Event()
+        self.received: Callable[[bytes], None] | None = None
+        self.early = b""
         self._transport = transport
 
     def send(
@@ -43,6 +53,22 @@ class Exchange:
 
     def end(self) -> None:
         self._write(b"0\r\n\r\n")
+
+    @property
+    def wants_socket(self) -> bool:
+        """Whether the client asks for a WebSocket."""
+        return self.headers.get("upgrade", "").lower() == "websocket"
+
+    def switch(self, headers: dict[str, str], received: Callable[[bytes], None]) -> None:
+        """Stop speaking HTTP: `received` hears what comes from now on, and what has come already."""
+        self._write(_head(101, headers))
+        self.received = received
+        early, self.early = self.early, b""
+        if early:
+            received(early)
+
+    def write(self, data: bytes) -> None:
+        self._write(data)
 
     def close(self) -> None:
         """Hang up after what was written."""
@@ -77,6 +103,7 @@ class Connection(asyncio.Protocol):
         self.lost = asyncio.Event()
         self._parser = httptools.HttpRequestParser(self)
         self._exchange: Exchange | None = None
+        self._switched: Exchange | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
@@ -92,9 +119,22 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
+    def _pass_on(self, data: bytes) -> None:
+        assert self._switched
+        if self._switched.received is not None:
+            self._switched.received(data)
+        else:
+            self._switched.early += data
+
     def data_received(self, data: bytes) -> None:
+        if self._switched is not None:
+            self._pass_on(data)
+            return
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switched = self._exchange
+            self._pass_on(data[upgrade.args[0] :])
         except httptools.HttpParserError:  # a TLS hello, for one
             self._transport.close()
 
@@ -104,7 +144,8 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         assert self._exchange
         parts = urlsplit(url.decode())
-        self._exchange.path, self._exchange.query = parts.path, dict(parse_qsl(parts.query))
+        pairs = parse_qsl(parts.query)
+        self._exchange.path, self._exchange.query, self._exchange.pairs = parts.path, dict(pairs), pairs
 
     def on_header(self, name: bytes, value: bytes) -> None:
         assert self._exchange

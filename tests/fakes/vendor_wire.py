@@ -65,10 +65,22 @@ class Call:
     stream: bool = False
     status: int = 0
     complete: bool = False
+    ended: float = 0.0  # when the last byte had left
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def to_json(self) -> dict[str, Any]:
-        keys = ("id", "path", "api_key", "model", "stream", "status", "complete", "body_sha256", "at")
+        keys = (
+            "id",
+            "path",
+            "api_key",
+            "model",
+            "stream",
+            "status",
+            "complete",
+            "body_sha256",
+            "at",
+            "ended",
+        )
         return {key: getattr(self, key) for key in keys}
 
 
