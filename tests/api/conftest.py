@@ -51,6 +51,9 @@ class Caller:
     def patch(self, path: str, body: Any) -> Any:
         return self.http.patch(path, body, content_type="application/json", headers=self.headers())
 
+    def put(self, path: str, body: Any) -> Any:
+        return self.http.put(path, body, content_type="application/json", headers=self.headers())
+
     def send(self, method: str, path: str, raw: bytes, content_type: str = "application/json") -> Any:
         return self.http.generic(method, path, raw, content_type=content_type, headers=self.headers())
 

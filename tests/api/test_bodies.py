@@ -8,10 +8,10 @@ import pytest
 from networks.models import Network
 
 from .conftest import Caller
-from .endpoints import ENDPOINTS, Endpoint
+from .endpoints import ENDPOINTS, Endpoint, each
 from .test_tenancy import ids  # noqa: F401  (a fixture)
 
-taking_a_body = pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.body is not None], ids=str)
+taking_a_body = each(e for e in ENDPOINTS if e.body is not None)
 
 MALFORMED = {
     "cut": (b'{"name": "x', 400, "malformed_json"),
@@ -137,6 +137,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("memory", {"content": "x", "memory_type": "fact", "type": "context"}, "/type"),
     ("memory", {"content": "x", "confidence": 1.01}, "/confidence"),
     ("memory", {"content": "x", "confidence": "1"}, "/confidence"),
+    ("agents", {"name": "x", "type": "y", "tools": ["tool_nobody"]}, "/tools/0"),
     ("memory", {"content": "x", "ttl": 0}, "/ttl"),
     ("memory", {"content": "x", "ttl": 10**12}, "/ttl"),
     ("memory", {"content": "x", "supersedes": "memory_nonsense"}, "/supersedes"),
@@ -153,7 +154,6 @@ def test_it_names_the_field_that_is_wrong(
 
 
 NOT_AVAILABLE: list[tuple[str, str, Any, str]] = [
-    ("POST", "/agents", {"name": "x", "type": "y", "tools": ["web_search"]}, "/tools"),
     ("POST", "/tasks", {"task": "abcde", "webhook_url": "https://example.com"}, "/webhook_url"),
     ("GET", "/memory?search_mode=semantic&query=x", None, "/query/search_mode"),
     ("GET", "/memory?search_mode=hybrid&query=x", None, "/query/search_mode"),

@@ -52,6 +52,8 @@ def test_it_tells_details_only_with_a_key(
     report = owner.get("/api/mesh/health").json()
     assert report["workers"] == {"alive": 1, "draining": 0}
     assert report["llm_client"]["status"] == "rehearsal"
+    assert report["voice"]["mode"] == "inline"
+    assert (report["voice"]["processes"], report["voice"]["active_calls"]) == (0, 0)
     assert (report["active_networks_count"], report["active_tasks_count"]) == (1, 1)
     others = stranger.get("/api/mesh/health").json()
     assert (others["active_networks_count"], others["active_tasks_count"]) == (0, 0)

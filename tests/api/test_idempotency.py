@@ -15,25 +15,28 @@ from web.idempotency import purge
 from web.models import IdempotencyRecord
 
 from .conftest import Caller, make_caller
-from .endpoints import ENDPOINTS, Endpoint
-from .test_tenancy import ids  # noqa: F401  (a fixture)
+from .endpoints import ENDPOINTS, WORKFLOW, Endpoint, each
+from .test_tenancy import ids, no_outside_world  # noqa: F401  (fixtures)
 
 BODY = {"task": "Write it.", "process": True}
 
 
-@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.method == "POST"], ids=str)
+CHANGE_NOTHING = ("v1/synthesize", f"{WORKFLOW}/validate")
+
+
+@each(e for e in ENDPOINTS if e.method == "POST" and e.route not in CHANGE_NOTHING)
 def test_it_answers_a_repetition_of_any_post_the_same(
     owner: Caller,
     ids: dict[str, str],  # noqa: F811
     endpoint: Endpoint,
 ) -> None:
-    path = endpoint.path(ids)
-    first = owner.post(path, endpoint.body, Idempotency_Key="k-1")
-    second = owner.post(path, endpoint.body, Idempotency_Key="k-1")
+    path, body = endpoint.path(ids), endpoint.request(ids).get("data")
+    first = owner.post(path, body, Idempotency_Key="k-1")
+    second = owner.post(path, body, Idempotency_Key="k-1")
     assert "Idempotent-Replayed" not in first.headers
     assert second.headers["Idempotent-Replayed"] == "true"
     assert (second.status_code, second.content) == (first.status_code, first.content)
-    assert second.headers["Location"] == first.headers["Location"]
+    assert second.headers.get("Location") == first.headers.get("Location")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from agents.models import Agent
 from meshsite.wsgi import application
 from networks.models import Network
 from tasks.models import Task
+from workflows.services import create_workflow
 
 from .conftest import Caller, make_caller
-from .endpoints import ENDPOINTS, Endpoint
+from .endpoints import A_GRAPH, ENDPOINTS, Endpoint
+from .voice_world import have_recordings, never_dial, never_join, never_speak, voice_ids
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,7 +38,7 @@ def document() -> Any:
 
 
 @pytest.fixture(autouse=True)
-def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No request limit, and nobody waits the minute he asks for."""
     settings.MESH_RATE_LIMIT_PER_MINUTE = 10**9
 
@@ -43,6 +46,10 @@ def unhurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         return None
 
     monkeypatch.setattr("tasks.api.waiting._watch", no_patience)
+    have_recordings(monkeypatch, tmp_path)
+    never_dial(monkeypatch)
+    never_join(monkeypatch)
+    never_speak(monkeypatch)
 
 
 @pytest.fixture
@@ -56,7 +63,10 @@ def ids(owner: Caller, network: Network, task: Task, memory_item: Any) -> dict[s
         "task_id": task.pk,
         "memory_id": memory_item.pk,
         "key_id": key.pk,
-    }
+        "workflow_id": create_workflow(project=owner.project, name="Brief", graph=A_GRAPH).pk,
+        "number": "1",
+        "other": "1",
+    } | voice_ids(network)
 
 
 @pytest.mark.parametrize("endpoint", [*ENDPOINTS, HEALTH], ids=str)

@@ -3,25 +3,23 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 import redis
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from django.db import close_old_connections
-from django.test import AsyncClient
+from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from tasks.lifecycle import cancel_run, start_run
 from tasks.models import Event, Run, Task
-from tasks.notices import CHANNEL
+from tasks.notices import ENDS
 from tasks.notifier import get_notifier
 from web.views import in_database
 
 from .conftest import Caller
+from .streams import get, stream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,7 +31,7 @@ async def news(request: pytest.FixtureRequest, settings: Any) -> AsyncIterator[C
     """How workers tell that a run has moved; without Redis, or with one that says nothing, they do not."""
     if request.param == "redis":
         client = redis.Redis.from_url(settings.REDIS_URL)
-        yield lambda run_id: print(client.publish(CHANNEL, run_id), "heard of", run_id)
+        yield lambda run_id: print(client.publish(ENDS, run_id), "heard of", run_id)
         client.close()
     elif request.param == "polling":
         settings.REDIS_URL = ""
@@ -42,37 +40,8 @@ async def news(request: pytest.FixtureRequest, settings: Any) -> AsyncIterator[C
         with socket.create_server(("127.0.0.1", 0)) as server:
             settings.REDIS_URL = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
             yield lambda run_id: None
-    for task in get_notifier()._tasks:
+    for task in get_notifier()._tasks.values():
         task.cancel()
-
-
-@asynccontextmanager
-async def served() -> AsyncIterator[AsyncClient]:
-    """A client whose synchronous parts have a thread of their own, as Django's ASGI handler gives each request.
-
-    The test client leaves connections open at the end of a request; here that would empty the pool.
-    """
-    async with ThreadSensitiveContext():
-        try:
-            yield AsyncClient()
-        finally:
-            await sync_to_async(close_old_connections)()
-
-
-async def get(owner: Caller, path: str, **headers: str) -> Any:
-    async with served() as client:
-        return await client.get(path, headers=owner.headers(**headers))
-
-
-async def stream(owner: Caller, path: str, **headers: str) -> AsyncGenerator[bytes, None]:
-    """The chunks of a stream of events."""
-    async with served() as client:
-        named = owner.headers(Accept="text/event-stream", **headers)
-        response: Any = await client.get(path, headers=named)
-        assert response.status_code == 200, response.content
-        assert response.headers["Content-Type"].startswith("text/event-stream")
-        async for chunk in response.streaming_content:
-            yield chunk
 
 
 async def frames(owner: Caller, path: str, **headers: str) -> list[dict[str, str]]:
@@ -148,7 +117,7 @@ async def test_it_wakes_every_waiter_by_one_question(
     asked.clear()
     await in_database(finish_run)(task)
     with redis.Redis.from_url(await sync_to_async(_redis_url)()) as client:
-        client.publish(CHANNEL, run.pk)
+        client.publish(ENDS, run.pk)
     responses = await asyncio.wait_for(asyncio.gather(*waiting), 5)
     assert {response.json()["status"] for response in responses} == {"completed"}
     assert len(asked) <= 2

@@ -14,7 +14,7 @@ def engine(
 ) -> Iterator[EngineWorld]:
     """The engine's stores without workers: nobody hears a hint or a notice."""
     monkeypatch.setattr("tasks.worker.hints.publish", lambda kind, step_id, run_id: True)
-    monkeypatch.setattr("tasks.lifecycle.publish_notice", lambda run_id: None)
+    monkeypatch.setattr("tasks.lifecycle.publish_notice", lambda run_id, **_: None)
     world = EngineWorld(database_url)
     yield world
     world.close()

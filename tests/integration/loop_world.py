@@ -1,7 +1,7 @@
 """A worker's loop in the test's own process, with a model that answers by script or sensibly."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ from celery import Celery
 
 from agents.providers.base import reply_chunks
 from agents.providers.rehearsal import answer
-from agents.providers.types import Chunk, FinishReason, ModelRequest, Reply, Usage
+from agents.providers.types import Chunk, FinishReason, ModelRequest, Reply, ToolCall, Usage
 from tasks.models import Run
 from tasks.worker.flower import StepEvents
 from tasks.worker.incarnation import Incarnation
@@ -19,9 +19,10 @@ from tests.unit.resilience_world import World
 
 
 class Model:
-    """A provider: plays its texts in order, then answers sensibly. While `gate` is clear it thinks."""
+    """A provider: plays its answers in order, texts or tool calls, then answers sensibly. While `gate` is clear it
+    thinks."""
 
-    def __init__(self, *texts: str) -> None:
+    def __init__(self, *texts: "str | Sequence[ToolCall]") -> None:
         self.requests: list[ModelRequest] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -32,11 +33,18 @@ class Model:
         await self.gate.wait()
         said = answer(request)
         if self._texts:
-            said = Reply(self._texts.pop(0), FinishReason.STOP, Usage(10, 10), "anthropic", request.model)
+            said = _reply(self._texts.pop(0), request.model)
         for chunk in reply_chunks(said):
             yield chunk
 
     async def aclose(self) -> None: ...
+
+
+def _reply(said: "str | Sequence[ToolCall]", model: str) -> Reply:
+    if isinstance(said, str):
+        return Reply(said, FinishReason.STOP, Usage(10, 10), "anthropic", model)
+    calls = tuple(said)
+    return Reply("", FinishReason.TOOL_CALLS, Usage(10, 10), "anthropic", model, tool_calls=calls)
 
 
 @asynccontextmanager
@@ -45,7 +53,9 @@ async def worker(life: Incarnation, model: Model, **options: Any) -> AsyncIterat
     world = World("anthropic")
     world.others["anthropic"] = model
     options = {"slots": 64, "poll_seconds": 0.02, **options}
-    steps = StepLoop(world.gateway, lambda run_id: None, StepEvents(Celery(), "test", False), **options)
+    steps = StepLoop(
+        world.gateway, lambda run_id, *, ended=False: None, StepEvents(Celery(), "test", False), **options
+    )
     claiming = asyncio.create_task(steps.claim_forever(life))
     try:
         yield steps

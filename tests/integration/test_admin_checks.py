@@ -1,13 +1,15 @@
-"""The checks that read the catalogue."""
+"""The checks that read the database."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from agents.models import CatalogueModel
-from meshsite.checks import check_catalogue
+from meshsite.checks import check_catalogue, check_numbers
 from networks.models import Project
+from voice.models import PhoneNumber
 
 pytestmark = pytest.mark.django_db
 
@@ -34,3 +36,15 @@ def test_it_warns_of_a_chain_that_names_an_unknown_model() -> None:
     assert len(found) == 1
     assert "Bad" in found[0].msg
     assert "misspelt" in found[0].msg
+
+
+def test_it_warns_of_numbers_that_no_carrier_can_call(settings: Any) -> None:
+    settings.PUBLIC_BASE_URL = "https://mesh.example.com"
+    settings.TWILIO = {**settings.TWILIO, "auth_token": ""}
+    project = Project.objects.create(name="Acme")
+    PhoneNumber.objects.create(project=project, number="+15005550006")  # as the demo has
+    assert check_numbers(databases=["default"]) == []
+    PhoneNumber.objects.create(project=project, number="+13105550123")
+    assert [message.id for message in check_numbers(databases=["default"])] == ["mesh.W008"]
+    settings.TWILIO = {**settings.TWILIO, "auth_token": "the account's own"}
+    assert check_numbers(databases=["default"]) == []

@@ -75,7 +75,7 @@ def test_it_cancels_many_and_leaves_ended_ones_alone(staff: Client) -> None:
 def test_it_retries_a_task_that_has_ended(staff: Client) -> None:
     run = make_world(runs=1)
     Run.objects.update(state="failed")
-    staff.post(page(Task, "retry", run.task_id), CONFIRMED)
+    staff.post(page(Task, "retry", str(run.task_id)), CONFIRMED)
     new = Run.objects.exclude(pk=run.pk).get()
     assert new.replayed_from_id == run.pk
 

@@ -8,14 +8,16 @@ import pytest
 from django.db import connections
 
 from networks.models import Network
-from tasks.models import Run
+from tasks.models import Run, Step
 from tasks.worker.incarnation import Incarnation
+from tasks.workflow_runs import start_workflow_run
 from tests.integration.engine_world import EngineWorld, until
 from tests.integration.loop_world import Model, ended, worker
+from tests.integration.workflow_world import agent, graph, version
 
 BRIEF = "Plan an email campaign for the launch, its layout, the metrics and the audience segments"
 STEPS = 6  # coordinator, four specialists, synthesis
-MOST_STATEMENTS = 8
+MOST_STATEMENTS = 7
 
 
 class Statements:
@@ -23,16 +25,21 @@ class Statements:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.texts: list[str] = []
+        self.commits = 0
         execute = psycopg.AsyncCursor.execute
 
         async def counted(cursor: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-            self.texts.append(" ".join(str(query).split())[:60])
+            if query == b"COMMIT":
+                self.commits += 1
+            elif query != b"BEGIN":
+                text = query.decode() if isinstance(query, bytes) else str(query)
+                self.texts.append(" ".join(text.split())[:60])
             return await execute(cursor, query, *args, **kwargs)
 
         monkeypatch.setattr(psycopg.AsyncCursor, "execute", counted)
 
 
-def test_it_needs_eight_statements_a_step_at_most(
+def test_it_needs_seven_statements_a_step_at_most(
     engine: EngineWorld, life: Incarnation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = engine.network()
@@ -54,14 +61,52 @@ def test_it_needs_eight_statements_a_step_at_most(
     engine.assert_sound()
 
 
+def test_a_workflows_nodes_that_do_nothing_cost_no_transaction(
+    engine: EngineWorld, life: Incarnation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of nine steps two are an agent's. Each of these is two transactions of four statements."""
+    said = {"type": "agent", "agent_id": agent(engine).pk, "config": {"prompt": "Go."}}
+    body = graph(
+        *("start-w", "w-p?input.n > 0", "w-a", "p-j", "p-j", "j-a", "a-q", "q-k", "q-k", "k-b", "b-end"),
+        **dict.fromkeys(("p", "q"), "parallel"),
+        w="branch",
+        a=said,
+        b=said,
+    )
+    made = version(engine, body)
+    statements = Statements(monkeypatch)
+
+    def begin() -> None:
+        start_workflow_run(project=engine.project, version=made, input={"n": 1})
+        connections.close_all()
+
+    async def scenario() -> None:
+        async with worker(life, Model(), poll_seconds=60) as steps:
+            await asyncio.to_thread(begin)
+            steps.wake()
+            await until(lambda: not steps.held and _ended(statements, 2), "a run that warms the process up")
+            await asyncio.to_thread(begin)
+            statements.texts.clear()
+            statements.commits = 0
+            steps.wake()
+            await until(lambda: not steps.held and _ended(statements, 2), "the run that counts")
+
+    engine.run(scenario())
+    assert set(Run.objects.values_list("state", "model_calls")) == {("succeeded", 2)}
+    assert Step.objects.filter(state="succeeded").count() == 2 * 9
+    assert statements.commits == 4
+    assert len(statements.texts) <= 2 + 2 * 8, "\n".join(statements.texts)  # two for the claim
+    engine.assert_sound()
+
+
 def _start(engine: EngineWorld, network: Network) -> None:
     engine.start(network, description=f"{BRIEF}, again")
     connections.close_all()
 
 
-def _ended(statements: Statements) -> bool:
-    """Six finishes have been written, without asking the database."""
-    return sum("UPDATE tasks_step SET state" in text for text in statements.texts) >= STEPS
+def _ended(statements: Statements, steps: int = STEPS) -> bool:
+    """So many finishes have been written, without asking the database."""
+    return sum("UPDATE tasks_step SET state" in text for text in statements.texts) >= steps
 
 
 def test_it_holds_no_connection_while_a_model_thinks(engine: EngineWorld, life: Incarnation) -> None:

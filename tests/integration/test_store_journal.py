@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from agents.models import ModelCall
+from networks.models import Network
 from networks.services import update_network
 from tasks.engine.ports import BudgetReached, LeaseLost
 from tasks.lifecycle import cancel_run
@@ -221,4 +222,5 @@ class TestBudget:
         engine.assert_sound()
 
     def _limit(self, claimed: Claimed, budget: str) -> None:
-        update_network(network=Run.objects.get(pk=claimed.work.run_id).network, changes={"budget": budget})
+        network = Network.objects.get(pk=claimed.work.network_id)
+        update_network(network=network, changes={"budget": budget})

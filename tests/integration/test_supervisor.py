@@ -1,5 +1,6 @@
 """`manage.py up` as a user runs it: embedded servers, web and a worker, from start to Ctrl-C."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,8 +17,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from websockets.asyncio.client import connect
 
 from meshsite.embedded_home import resolve_home
+from tests.fakes.caller.carrier import Carrier, signature
+from tests.integration.lines_world import NUMBER as DEMO_NUMBER
+from tests.integration.lines_world import media, start
 from tests.integration.processes import ROOT, alive, until
 
 
@@ -106,7 +111,7 @@ def test_it_prints_a_call_that_works_when_pasted(service: Service) -> None:
 
 def test_it_keeps_its_secrets_to_itself(service: Service) -> None:
     service.wait_for("is ready")
-    for name in ("secret_key", "encryption_key", "api_key", "admin_password"):
+    for name in ("secret_key", "encryption_key", "api_key", "admin_password", "twilio_auth_token"):
         assert (service.data_dir / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -168,3 +173,64 @@ def test_it_leaves_no_process_when_it_is_killed(data_dir: Path) -> None:
     service.process.kill()
     service.wait_ended()
     assert_gone(processes)
+
+
+def test_it_ends_voice_processes_after_their_calls_and_before_the_rest(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_VOICE", "separate")
+    monkeypatch.setenv("MESH_VOICE_PROCESSES", "2")
+    port = free_port()
+    monkeypatch.setenv("MESH_VOICE_PORT", str(port))
+    service = Service(data_dir)
+    service.wait_for(r"voice-1 +\| .*voice ready")
+    service.wait_for(r"voice-2 +\| .*voice ready")
+    service.wait_for("is ready")
+    processes = service.processes()
+    try:
+        asyncio.run(_call_through_the_end(service))
+    except BaseException:
+        service.process.kill()  # everything below it dies with it
+        raise
+    assert service.wait_ended() == 0
+    assert_gone(processes)
+    assert service.text.index("voice drained") < service.text.index("worker drained")
+    assert "Traceback" not in service.text
+
+
+def test_it_ends_the_web_process_after_the_calls_in_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MESH_VOICE", "inline")
+    service = Service(data_dir)
+    service.wait_for("is ready")
+    try:
+        asyncio.run(_call_through_the_end(service))
+    except BaseException:
+        service.process.kill()  # everything below it dies with it
+        raise
+    assert service.wait_ended() == 0
+    assert re.search("voice drained .*calls_left=0", service.text)
+    assert "Traceback" not in service.text
+
+
+async def _call_through_the_end(service: Service) -> None:
+    """Call in, have the service asked to stop, and go on talking."""
+    base = f"http://localhost:{service.port}"
+    token = (service.data_dir / "twilio_auth_token").read_text().strip()
+    carrier = Carrier(base, token)
+    sid = "CA" + "1" * 32
+    url = (await carrier.ring(sid, DEMO_NUMBER, "+15005550001")).stream
+    await carrier.aclose()
+    headers = {"X-Twilio-Signature": signature(token, url)}
+    async with connect(url, additional_headers=headers, compression=None) as stream:
+        await stream.send(start(sid))
+        assert json.loads(await stream.recv())["event"] in ("media", "mark")  # the greeting
+        service.process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(service.wait_for, "voice drains .*calls=1")
+        for number in range(1, 26):
+            await stream.send(media(b"\xff" * 160, number))
+        while json.loads(await stream.recv())["event"] != "media":
+            pass
+        assert service.process.poll() is None
+        await stream.send('{"event":"stop"}')

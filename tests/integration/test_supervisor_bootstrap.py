@@ -10,6 +10,8 @@ from django.utils import timezone
 from meshsite.bootstrap import BootstrapError, Made, bootstrap
 from networks import keys
 from networks.models import ApiKey, Network, Project
+from workflows.models import Workflow
+from workflows.services import archive
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +39,14 @@ def test_it_makes_a_project_with_a_key_a_network_and_a_login() -> None:
 def test_it_changes_nothing_the_second_time() -> None:
     assert run() == run()
     assert Project.objects.count() == Network.objects.count() == ApiKey.objects.count() == 1
+
+
+def test_it_begins_with_the_examples_and_brings_back_none_that_is_gone() -> None:
+    run()
+    assert Workflow.objects.filter(published=1).count() == 4
+    archive(workflow=Workflow.objects.get(name="Support triage"))
+    run()
+    assert Workflow.objects.filter(archived_at=None).count() == 3
 
 
 def test_it_imports_the_key_it_is_given(settings: Any) -> None:

@@ -21,6 +21,8 @@ def good(settings: Any) -> Any:
     settings.MESH_LEASE_SECONDS, settings.MESH_SWEEP_SECONDS = 30.0, 5.0
     settings.MESH_WORKERS, settings.MESH_WORKER_STEPS, settings.MESH_VOICE = 2, 256, "inline"
     settings.METRICS_TOKEN = "t" * 24
+    settings.PUBLIC_VOICE_URL = settings.NATS_URL = ""
+    settings.TWILIO = {"account_sid": "", "auth_token": "t", "phone_number": "", "base_url": ""}
     settings.PROVIDERS = {"anthropic": {"api_key": "", "base_url": "http://localhost:9000"}}
     return settings
 
@@ -48,7 +50,17 @@ def test_it_finds_nothing_wrong_with_a_good_environment(good: Any) -> None:
         ("PROVIDERS", {"openai": {"base_url": "ftp://x"}}, "mesh.E008"),
         ("MESH_VOICE", "loud", "mesh.E009"),
         ("METRICS_TOKEN", "short", "mesh.E010"),
+        ("MESH_VOICE_SLOTS", 0, "mesh.E011"),
+        ("MESH_VOICE_PROCESSES", -1, "mesh.E011"),
+        ("MESH_VOICE_DRAIN_SECONDS", -1, "mesh.E011"),
+        ("MESH_VOICE_NAME", "voice/1", "mesh.E011"),
+        ("PUBLIC_VOICE_URL", "https://voice.example.com", "mesh.E012"),
+        ("TWILIO", {"account_sid": "", "base_url": "localhost:9100"}, "mesh.E013"),
+        ("MESH_VOICE_STAGES", ["stt"], "mesh.E014"),
+        ("MEDIA_STORAGE_URL", "s3://bucket/calls", "mesh.E011"),
         ("REDIS_URL", "", "mesh.W003"),
+        ("NATS_URL", "localhost:4222", "mesh.E016"),
+        ("NATS_PREFIX", "a.b", "mesh.E017"),
     ],
 )
 def test_it_names_what_is_wrong_and_what_to_do(good: Any, name: str, value: object, finding: str) -> None:
@@ -72,3 +84,29 @@ def test_it_says_what_is_open_to_strangers(good: Any) -> None:
 
 def test_it_does_not_read_the_database_unless_asked() -> None:
     assert checks.check_catalogue(databases=None) == []
+
+
+def test_it_names_the_extras_that_are_missing(good: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    good.LIVEKIT = {"url": "wss://livekit.example.com"}
+    assert checks.check_environment() == []
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert [message.id for message in checks.check_environment()] == ["mesh.W007"]
+
+
+def test_it_knows_the_stages_that_can_live_outside(good: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    good.NATS_URL, good.MESH_VOICE_STAGES = "nats://user:secret@nats:4222", ["stt", "llm"]
+    assert checks.check_environment() == []
+    good.MESH_VOICE_STAGES = ["stt", "vad"]
+    assert [message.id for message in checks.check_environment()] == ["mesh.E015"]
+    good.MESH_VOICE_STAGES = []
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert [message.id for message in checks.check_environment()] == ["mesh.W007"]
+
+
+def test_it_warns_of_a_carrier_that_cannot_reach_us(good: Any) -> None:
+    good.TWILIO = {"account_sid": "AC1", "base_url": ""}
+    assert checks.check_environment() == []
+    good.PUBLIC_BASE_URL = "http://mesh.example.com"
+    assert [message.id for message in checks.check_environment()] == ["mesh.W006"]
+    good.TWILIO = {"account_sid": "AC1", "base_url": "http://localhost:9100"}  # a simulated one
+    assert checks.check_environment() == []

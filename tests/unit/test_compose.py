@@ -15,11 +15,14 @@ from prometheus_client import REGISTRY
 
 import agents.metrics  # noqa: F401 (their import registers the metrics)
 import tasks.metrics  # noqa: F401
+import voice.metrics  # noqa: F401
 from meshsite.metrics import _FAMILIES
 
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"
-OURS = {"migrate", "web", "worker", "flower"}
+VOICE = {"voice-1", "voice-2"}
+STAGES = {"stage-stt", "stage-llm", "stage-tts"}
+OURS = {"migrate", "web", "worker", "flower"} | VOICE | STAGES
 # Read by the programs in the images, not by our settings.
 THEIRS = re.compile(r"POSTGRES_(USER|DB)|GF_\w+|FORWARDED_ALLOW_IPS")
 KEYWORDS = {
@@ -45,7 +48,8 @@ def test_it_is_valid_by_the_compose_specification() -> None:
 
 def test_it_has_all_services_and_each_refers_to_what_is_there() -> None:
     assert set(services()) == {
-        "postgres", "valkey", "migrate", "web", "worker", "proxy", "flower", "prometheus", "grafana",
+        "postgres", "valkey", "migrate", "web", "worker", "proxy", "flower", "prometheus", "grafana", "nats",
+        *VOICE, *STAGES,
     }  # fmt: skip
     for name, service in services().items():
         assert "image" in service, name
@@ -83,6 +87,45 @@ def test_it_gives_a_worker_longer_to_stop_than_it_takes_to_drain() -> None:
     from tasks.worker.runtime import DRAIN_SECONDS
 
     assert float(services()["worker"]["stop_grace_period"].removesuffix("s")) > DRAIN_SECONDS + 10
+
+
+def test_it_gives_voice_longer_to_stop_than_its_calls_may_last() -> None:
+    for name in VOICE:
+        minutes = float(services()[name]["stop_grace_period"].removesuffix("m"))
+        default = services()[name]["environment"]["MESH_VOICE_DRAIN_SECONDS"].split(":-")[1].rstrip("}")
+        assert minutes * 60 > float(default) + 30
+
+
+def test_it_starts_stages_only_when_asked_and_only_such_as_there_are() -> None:
+    from voice.bus.subjects import KINDS
+
+    done: list[str] = []
+    for name in STAGES:
+        command = services()[name]["command"]
+        assert command[:3] == ["python", "manage.py", "voice_stage"]
+        done += command[3:]
+        assert "nats" in services()[name]["depends_on"]
+    assert sorted(done) == sorted(KINDS)
+    assert {name for name, service in services().items() if "profiles" in service} == STAGES | {"nats"}
+
+
+def test_it_sends_a_stream_to_the_process_that_its_path_names() -> None:
+    caddyfile = (OPS / "proxy/Caddyfile").read_text()
+    pattern = re.search(r"path_regexp worker (\S+)", caddyfile)
+    assert pattern
+    for name in VOICE:
+        command = services()[name]["command"]
+        assert command[command.index("--name") + 1] == name
+        assert "8090" in services()[name]["expose"]
+        for way in ("/ws/voice/twilio", "/voice/enter"):
+            assert re.search(pattern[1], f"{way}/{name}/token")
+        assert f"{name}:8090" in caddyfile  # browsers may go to any
+    for path in (
+        "/ws/voice/twilio/postgres/x",
+        "/ws/voice/twilio/voice-1@evil/x",
+        "/x/ws/voice/twilio/voice-1/x",
+    ):
+        assert not re.search(pattern[1], path)
 
 
 def test_it_names_only_variables_that_the_example_explains() -> None:
@@ -160,9 +203,9 @@ def test_it_scrapes_the_services_that_compose_starts() -> None:
     config = yaml.safe_load((OPS / "prometheus/prometheus.yml").read_text())
     for job in config["scrape_configs"]:
         for source in job["dns_sd_configs"]:
-            (service,) = source["names"]
-            assert str(source["port"]) in services()[service]["expose"]
-    for name in ("web", "worker"):
+            for service in source["names"]:
+                assert str(source["port"]) in services()[service]["expose"]
+    for name in ("web", "worker", *VOICE):
         assert services()[name]["environment"]["MESH_METRICS_PORT"] in services()[name]["expose"]
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tasks.engine.decision import MAX_SUBTASKS, check_decision, check_schema, clamp, unpack_schemas
+from tasks.engine.decision import MAX_SUBTASKS, check_decision, clamp, unpack_schemas
+from web.jsonschemas import problems_of
 
 AGENTS = ["agent_a", "agent_b"]
 
@@ -82,8 +83,8 @@ def test_it_places_what_breaks_a_schema() -> None:
         "properties": {"a": {"type": "array", "items": {"type": "integer"}}},
         "required": ["b"],
     }
-    assert check_schema({"a": [1, "x"], "b": 1}, schema) == ["a/1: 'x' is not of type 'integer'"]
-    assert check_schema({}, schema) == ["the object: 'b' is a required property"]
+    assert problems_of({"a": [1, "x"], "b": 1}, schema) == ["a/1: 'x' is not of type 'integer'"]
+    assert problems_of({}, schema) == ["the object: 'b' is a required property"]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_it_places_what_breaks_a_schema() -> None:
     ],
 )
 def test_it_reports_a_broken_schema_instead_of_raising(schema: dict[str, Any]) -> None:
-    [problem] = check_schema({"a": 1}, schema)
+    [problem] = problems_of({"a": 1}, schema)
     assert "schema itself is invalid" in problem
 
 

@@ -44,6 +44,11 @@ def lines() -> Iterator[Any]:
         ("postgres://mesh:hunter2@db:5432/mesh", "postgres://mesh:[redacted]@db:5432/mesh"),
         ("redis://:hunter2@cache/0", "redis://:[redacted]@cache/0"),
         ("calls from +4915112345678 today", "calls from +49…78 today"),
+        ("GET /ws/voice/twilio/voice-1/abc.def-_ 101", "GET /ws/voice/twilio/voice-1/[redacted] 101"),
+        ("/ws/voice/web/abc.def?x", "/ws/voice/web/[redacted]"),
+        ("/voice/enter/voice-1/daily/abc.def", "/voice/enter/voice-1/daily/[redacted]"),
+        ("POST /api/hooks/hook_a1-B2_c3 202", "POST /api/hooks/[redacted] 202"),
+        ("GET /approve/eyJh.abc:def:ghi 200", "GET /approve/[redacted] 200"),
         ("https://x.test/v1?key=abcdef&a=1", "https://x.test/v1?key=[redacted]&a=1"),
     ],
 )
@@ -59,6 +64,7 @@ def test_it_redacts_secrets_in_text(text: str, kept: str) -> None:
         "basic authentication failed",
         "2026-11-21T07:44:50.406569Z took 1234567 µs",
         "http://localhost:8080/api/mesh/networks",
+        "/ws/voice/twilio/voice-1",
     ],
 )
 def test_it_leaves_ordinary_text_alone(text: str) -> None:

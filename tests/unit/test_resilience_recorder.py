@@ -1,10 +1,12 @@
 """What is written down about each call, and what it is said to cost."""
 
+import asyncio
+
 import pytest
 
 from agents.providers.base import complete
 from agents.providers.errors import Failure, ProviderError
-from agents.providers.types import Price, ToolDefinition, Usage
+from agents.providers.types import Price, TextDelta, ToolDefinition, Usage
 from agents.resilience.recorder import cost, estimated_cost, estimated_tokens
 from tests.unit.resilience_world import CLAUDE, World, failure, reply, request, virtual
 
@@ -80,3 +82,25 @@ def test_it_charges_cached_input_in_full_when_its_price_is_unknown() -> None:
     usage = Usage(input=1_000_000, cached=1_000_000)
     assert cost(usage, SONNET) == pytest.approx(0.1)
     assert cost(usage, Price(input=2.0, output=10.0)) == pytest.approx(2.0)
+
+
+@virtual
+async def test_it_books_a_reply_that_was_cut_off_by_what_was_seen_of_it() -> None:
+    world = World()
+    world.on("anthropic", [TextDelta("12345678"), asyncio.Event()])
+    stream = world.chain(CLAUDE, listening=True).stream(request("x" * 400, max_tokens=1000))
+    assert await anext(stream) == TextDelta("12345678")
+    await stream.aclose()
+    [end] = world.journal.ends
+    assert (end.state, end.usage) == ("cancelled", Usage(input=101, output=2))
+    assert end.cost == pytest.approx((101 * 2.0 + 2 * 10.0) / 1e6)
+
+
+@virtual
+async def test_it_books_the_estimate_for_a_reply_that_was_cut_off_before_a_word() -> None:
+    world = World()
+    world.on("anthropic", [TextDelta(""), asyncio.Event()])
+    stream = world.chain(CLAUDE, listening=True).stream(request())
+    await anext(stream)
+    await stream.aclose()
+    assert world.journal.ends[0].cost == world.journal.starts[0].estimated_cost

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.engine.decision import has_pattern
+from web.jsonschemas import has_pattern
 
 
 @pytest.mark.parametrize(

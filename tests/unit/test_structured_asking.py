@@ -1,14 +1,26 @@
 """Asking for an object: taken, mended once, asked of the next model, or given up."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from agents.providers.types import FinishReason, ModelRequest, Reply, Usage
 from tasks.engine.executors.structured import ask_for_object, freeze
-from tasks.engine.ports import AgentView, PartResult, Recalled, SnapshotView, StepFailed, StepWork
+from tasks.engine.ports import (
+    AgentView,
+    ChildRun,
+    EndedStep,
+    PartResult,
+    Recalled,
+    SnapshotView,
+    StepFailed,
+    StepWork,
+    SubTask,
+    ToolOutcome,
+    ToolRequest,
+)
 
 SCHEMA = {
     "type": "object",
@@ -41,6 +53,18 @@ class Port:
     async def recall(self, query: str, limit: int) -> Sequence[Recalled]:
         raise AssertionError("nobody asked for memory")
 
+    async def call_tools(self, turn: int, requests: Sequence[ToolRequest]) -> Sequence[ToolOutcome]:
+        raise AssertionError("nobody asked for tools")
+
+    async def ended(self, nodes: Collection[str]) -> Sequence[EndedStep]:
+        raise AssertionError("nobody asked for steps")
+
+    async def child_run(self) -> ChildRun | None:
+        raise AssertionError("nobody asked for a run")
+
+    async def start_task(self, task: SubTask) -> str:
+        raise AssertionError("nobody asked to start a run")
+
 
 def says(text: str, model: str = "first", **fields: Any) -> Reply:
     given: dict[str, Any] = {"finish_reason": FinishReason.STOP, "usage": Usage(1, 1), "provider": "p"}
@@ -48,7 +72,7 @@ def says(text: str, model: str = "first", **fields: Any) -> Reply:
 
 
 def context(port: Port, *, schema: Mapping[str, Any] = SCHEMA) -> Mapping[str, Any]:
-    snapshot = SnapshotView({"name": "n"}, {AGENT.id: AGENT}, AGENT)
+    snapshot = SnapshotView({"name": "n"}, {AGENT.id: AGENT}, AGENT.id)
     names: dict[str, Any] = dict.fromkeys(
         ("id", "run_id", "project_id", "network_id", "key", "kind", "label"), "x"
     )
