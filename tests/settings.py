@@ -2,7 +2,8 @@
 
 `DATABASE_URL` and `REDIS_URL` are used when set. Otherwise they name embedded servers in a temporary
 folder, which `tests/conftest.py` starts only if a collected test needs them: addresses are known before
-the servers run, because Django wants its settings first. Processes that tests start inherit all of it.
+the servers run, because Django wants its settings first. Processes that tests start inherit all of it, but for the
+workers of pytest-xdist: each has a folder and embedded servers of its own.
 """
 
 import atexit
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from meshsite.embedded import EmbeddedServers
 
-if "MESH_TEST_DIR" not in os.environ:
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+if os.environ.get("MESH_TEST_WORKER") != WORKER:
     folder = Path(tempfile.mkdtemp(prefix="mesh-test-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "static").mkdir()  # WhiteNoise warns without
@@ -21,15 +24,19 @@ if "MESH_TEST_DIR" not in os.environ:
     for name in list(os.environ):
         if name.endswith(("_API_KEY", "_AUTH_TOKEN", "_BASE_URL", "_DSN")):
             del os.environ[name]  # no test reaches a vendor with a developer's key
+    own = EmbeddedServers(folder)
+    addresses = {"DATABASE_URL": own.database_url, "REDIS_URL": own.redis_url}
+    inherited = os.environ.get("MESH_TEST_EMBEDDED", "").split()  # from the process that started this worker
+    embedded = [name for name in addresses if name in inherited or not os.environ.get(name)]
     os.environ |= {
+        "MESH_TEST_WORKER": WORKER,
         "MESH_TEST_DIR": str(folder),
         "MESH_DATA_DIR": str(folder),
         "MESH_ENV_FILE": os.devnull,
-        "MESH_TEST_EMBEDDED": " ".join(n for n in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(n)),
-        "DATABASE_URL": os.environ.get("DATABASE_URL") or EmbeddedServers(folder).database_url,
-        "REDIS_URL": os.environ.get("REDIS_URL") or EmbeddedServers(folder).redis_url,
+        "MESH_TEST_EMBEDDED": " ".join(embedded),
+        **{name: addresses[name] for name in embedded},
     }
 
-from meshsite.settings import *  # noqa: F403
+from meshsite.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # slow ones cost a test 0.2 s each

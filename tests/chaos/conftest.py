@@ -14,6 +14,8 @@ from tests.fakes.vendor_server import Vendors, vendor_servers
 
 from .background import Background
 from .mesh import Mesh
+from .own_servers import own_postgres, own_redis  # noqa: F401 # fixtures of many
+from .shop import Shop
 
 HERE = Path(__file__).parent
 
@@ -36,10 +38,15 @@ def vendors(background: Background) -> Vendors:
 
 
 @pytest.fixture
+def shop(background: Background) -> Shop:
+    return background.enter(Shop())
+
+
+@pytest.fixture
 def quiet_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test process sends no messages: its settings name another Redis than the workers'."""
     monkeypatch.setattr("tasks.worker.hints.publish", lambda kind, step_id, run_id: True)
-    monkeypatch.setattr("tasks.lifecycle.publish_notice", lambda run_id: None)
+    monkeypatch.setattr("tasks.lifecycle.publish_notice", lambda run_id, **_: None)
 
 
 @pytest.fixture

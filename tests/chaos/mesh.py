@@ -40,6 +40,7 @@ class Mesh:
             "MESH_LEASE_SECONDS": str(LEASE_SECONDS),
             "MESH_SWEEP_SECONDS": str(SWEEP_SECONDS),
             "MESH_LOG_FORMAT": "json",
+            "MESH_EGRESS_ALLOW": "127.0.0.1",
             "ANTHROPIC_BASE_URL": vendors.anthropic.url,
             "OPENAI_BASE_URL": vendors.openai.url,
             "GOOGLE_GEMINI_BASE_URL": vendors.google.url,
@@ -114,7 +115,7 @@ class Mesh:
 
     # --- waiting ------------------------------------------------------------------------------------
 
-    def until(self, condition: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    def until(self, condition: Callable[[], T | None], what: str, seconds: float = 75.0) -> T:
         """Wait until a condition holds and return its value; the only waiting there is."""
         deadline = time.monotonic() + seconds
         while not (value := condition()):
@@ -134,7 +135,7 @@ class Mesh:
         ]
         return rows
 
-    def wait_waiting(self, run: Run, reason: str, seconds: float = 30.0) -> Run:
+    def wait_waiting(self, run: Run, reason: str, seconds: float = 75.0) -> Run:
         waiting = Run.objects.filter(pk=run.pk, state="waiting", wait_reason=reason)
         return self.until(waiting.first, f"the run waits for {reason}", seconds)
 

@@ -51,6 +51,7 @@ def test_it_ends_a_run_at_once(mesh: Mesh, reach: Callable[[Mesh, Run], None]) -
     mesh.vendors.anthropic.latency = 0
     if not mesh.workers:
         mesh.start_worker()
+    assert run.network is not None
     [other] = mesh.submit(run.network, description="Write another email campaign")
     mesh.wait_ended([other], seconds=60)
     assert len(mesh.calls()) == len(before) + 6

@@ -16,7 +16,7 @@ def test_it_restarts_under_load_without_a_trace(mesh: Mesh) -> None:
         mesh.until(lambda: len(mesh.calls()) >= 4, "work is under way")
         worker.signal(signal.SIGTERM)
         runs += mesh.submit(network, 2, description=f"{BRIEF}, wave {number}")
-        mesh.wait_dead(worker, 30)
+        mesh.wait_dead(worker, 75)
         mesh.start_worker(worker.slot)
     mesh.wait_ended(runs)
     assert [worker.process.returncode for worker in old] == [0, 0]

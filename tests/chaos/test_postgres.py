@@ -1,16 +1,11 @@
 """PostgreSQL goes away in the middle of it: replies are kept and committed later, and nothing is paid twice."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
-from django.db import connections
 
 from meshsite.embedded import EmbeddedServers
 from tasks.models import Run
@@ -18,24 +13,9 @@ from tests.fakes.vendor_server import Vendors
 
 from .background import Background
 from .mesh import Mesh
+from .own_servers import let_go
 
 OUTAGE_SECONDS = 5.0
-
-
-@pytest.fixture
-def own_postgres(data_dir: Path, transactional_db: None) -> Iterator[EmbeddedServers]:
-    """A database server of the test's own, with our tables, which Django uses for as long as the test lasts."""
-    with EmbeddedServers(data_dir, valkey=False) as servers:
-        _migrate(servers.database_url)
-        settings = connections["default"].settings_dict
-        given = dict(settings)
-        _let_go()
-        settings |= _settings(servers.database_url)
-        try:
-            yield servers
-        finally:
-            _let_go()
-            settings |= given
 
 
 @pytest.fixture
@@ -58,7 +38,7 @@ def test_it_survives_a_restart_of_the_database(
     runs = mesh.submit(network, 4)
     mesh.until(lambda: len(mesh.calls()) > 4, "work is under way")
     down_since = mesh.clock()
-    _let_go()
+    let_go()
     own_postgres.stop()
     mesh.until(lambda: mesh.clock() - down_since > OUTAGE_SECONDS, "the database is away for a while")
     own_postgres.start()
@@ -83,7 +63,7 @@ def test_it_works_on_when_no_connection_is_to_be_had(mesh: Mesh, own_postgres: E
 
 def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: EmbeddedServers) -> None:
     runs = mesh.submit(mesh.network(), 1)
-    _let_go()
+    let_go()
     own_postgres.stop()
     worker = mesh.begin_worker()
     mesh.until(lambda: worker.says("Connected to redis") or not worker.alive, "it has started")
@@ -99,30 +79,3 @@ def test_it_waits_for_a_database_that_is_late(mesh: Mesh, own_postgres: Embedded
 def _take_all(servers: EmbeddedServers, taken: ExitStack) -> None:
     while True:
         taken.enter_context(psycopg.connect(servers.database_url))
-
-
-def _let_go() -> None:
-    """Close this process's connections: the server is about to change."""
-    connections["default"].close()
-    connections["default"].close_pool()  # type: ignore[attr-defined] # of the PostgreSQL backend
-
-
-def _migrate(database_url: str) -> None:
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"],
-        env={**os.environ, "DATABASE_URL": database_url, "DJANGO_SETTINGS_MODULE": "meshsite.settings"},
-        check=True,
-    )
-
-
-def _settings(database_url: str) -> dict[str, object]:
-    """Django's settings for an address on a unix socket."""
-    address = urlsplit(database_url)
-    query = parse_qs(address.query)
-    return {
-        "NAME": address.path.lstrip("/"),
-        "USER": address.username or "",
-        "PASSWORD": "",
-        "HOST": query["host"][0],
-        "PORT": query["port"][0],
-    }

@@ -1,56 +1,13 @@
 """Redis is a convenience: restarted, emptied, hung or absent, nothing is lost and work goes on."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import redis
 
-from meshsite.embedded import EmbeddedServers
 from tasks.models import Run
 
-from .background import Background
-from .door import Door
 from .mesh import ENDED, Mesh
-
-
-@dataclass
-class OwnRedis:
-    """A Redis of the test's own, behind a door."""
-
-    background: Background
-    servers: EmbeddedServers
-    door: Door
-
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.door.port}/0"
-
-    def restart(self) -> None:
-        self.servers.stop()
-        self.background.run(self.door.slam())
-        self.servers.start()
-
-    def flush(self) -> None:
-        with redis.Redis.from_url(self.servers.redis_url) as client:
-            client.flushall()
-
-    def hang(self) -> None:
-        self.background.run(self.door.go("hang"))
-
-    def refuse(self) -> None:
-        self.background.run(self.door.go("refuse"))
-
-    def well(self) -> None:
-        self.background.run(self.door.go("pass"))
-
-
-@pytest.fixture
-def own_redis(background: Background, data_dir: Path) -> Iterator[OwnRedis]:
-    with EmbeddedServers(data_dir, postgres=False) as servers:
-        door = background.enter(Door(servers.redis_url.removeprefix("unix://")))
-        yield OwnRedis(background, servers, door)
+from .own_servers import OwnRedis
 
 
 @pytest.mark.parametrize("trouble", [OwnRedis.restart, OwnRedis.flush, OwnRedis.hang, OwnRedis.refuse])

@@ -11,6 +11,7 @@ def test_it_pays_only_for_what_runs_again(mesh: Mesh) -> None:
     mesh.start_worker()
     [old] = mesh.wait_ended(mesh.submit(mesh.network()))
     synthesis = Step.objects.get(run=old, kind="synthesize")
+    assert old.task is not None
     new = retry_task(task=old.task, from_step=synthesis.pk)
     mesh.wait_ended([new])
     assert len(mesh.calls()) == 7

@@ -2,6 +2,7 @@
 
 import random
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -26,7 +27,7 @@ class Storm:
     in_flight: int = 0  # calls that were open in the workers that were killed
 
     def blow(self, dice: random.Random) -> list[Run]:
-        network = self.mesh.network()
+        begin = self.beginning()
         workers = {slot: self.mesh.begin_worker(slot) for slot in SLOTS}
         runs: list[Run] = []
         killed = 0
@@ -34,9 +35,7 @@ class Storm:
             # Tasks are spread over the storm: the last ones come with the last kills.
             due = self.tasks if killed >= self.kills else 1 + killed * self.tasks // self.kills
             for number in range(len(runs) + 1, due + 1):
-                runs += self.mesh.submit(
-                    network, description=f"Plan the email campaign number {number} of a launch"
-                )
+                runs += begin(number)
             if killed < self.kills:
                 victim = self.mesh.until(
                     lambda: self._ready(list(workers.values()), dice), "a worker to kill"
@@ -47,8 +46,29 @@ class Storm:
             self.mesh.until(self._keeps_pace, "the runs keep pace", 90)
         return runs
 
+    def beginning(self) -> Callable[[int], list[Run]]:
+        """Return what starts the runs, by their numbers."""
+        network = self.mesh.network()
+
+        def begin(number: int) -> list[Run]:
+            brief = f"Plan the email campaign number {number} of a launch"
+            return self.mesh.submit(network, description=brief)
+
+        return begin
+
+    def look_after(self) -> None:
+        """Do what people do meanwhile."""
+
+    def over(self) -> bool:
+        """Whether every run has ended."""
+        return self._left() == 0
+
     def _keeps_pace(self) -> bool:
-        return Run.objects.exclude(state__in=ENDED).count() <= self.at_once
+        return self._left() <= self.at_once
+
+    def _left(self) -> int:
+        self.look_after()
+        return Run.objects.exclude(state__in=ENDED).count()
 
     def _ready(self, workers: list[WorkerProcess], dice: random.Random) -> WorkerProcess | None:
         """Choose among those that claim; one worker is always left alone."""
@@ -64,10 +84,11 @@ class Storm:
         victim.kill()
 
 
-def _ride_out(mesh: Mesh, storm: Storm) -> str:
+def ride_out(mesh: Mesh, storm: Storm) -> str:
     mesh.vendors.anthropic.latency = 0.25
     runs = storm.blow(random.Random(7))
-    mesh.wait_ended(runs, seconds=120)
+    mesh.until(storm.over, "the runs ended", 120)
+    mesh.wait_ended(runs)
     mesh.assert_sound()
     assert mesh.repeats() <= storm.in_flight
     crashes = Step.objects.filter(crashes__gt=0)
@@ -79,10 +100,10 @@ def _ride_out(mesh: Mesh, storm: Storm) -> str:
 
 
 def test_it_rides_out_a_storm_of_kills(mesh: Mesh) -> None:
-    print(_ride_out(mesh, Storm(mesh, tasks=20, kills=12)))
+    print(ride_out(mesh, Storm(mesh, tasks=20, kills=12)))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_it_rides_out_a_hundred_kills(mesh: Mesh) -> None:
-    print(_ride_out(mesh, Storm(mesh, tasks=50, kills=100)))
+    print(ride_out(mesh, Storm(mesh, tasks=50, kills=100)))
