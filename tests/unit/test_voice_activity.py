@@ -73,8 +73,9 @@ def test_it_takes_neither_noise_nor_tones_for_speech(audio: bytes) -> None:
 
 
 def test_it_reports_every_window_once_and_when_it_came() -> None:
-    [windows] = judge(spoken())
-    count = len(spoken()) // 256
+    speech = spoken()
+    [windows] = judge(speech)
+    count = len(speech) // 256
     assert [window.audio_ms for window in windows] == [32.0 * (at + 1) for at in range(count)]
     came = np.array([window.at_ms for window in windows]) - 1_000_000
     expected = np.array([-(-window.audio_ms // 20) * 20 - 20 for window in windows])
