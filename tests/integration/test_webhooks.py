@@ -11,12 +11,15 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from networks.services import create_project
-from tasks.models import Step, WebhookDelivery, WebhookEndpoint
+from tasks.approvals import decide
+from tasks.models import Approval, Step, WebhookDelivery, WebhookEndpoint
 from tasks.webhooks.delivery import Deliverer
 from tasks.webhooks.schedule import PAUSES, pause_after
 from tasks.webhooks.services import create_endpoint, redeliver, send_test
 from tasks.worker.incarnation import Incarnation
-from tests.integration.engine_world import RESULT, EngineWorld
+from tests.integration.engine_world import RESULT, EngineWorld, until
+from tests.integration.loop_world import Model, worker
+from tests.integration.workflow_world import asks, graph, start
 from web.egress import Egress, EgressPolicy
 
 
@@ -114,6 +117,30 @@ def test_what_was_put_down_later_is_the_newest(
     assert len(times) >= 4
     assert times[0] == min(times)
     assert times[-1] == max(times)
+
+
+def test_it_tells_of_a_question_and_of_the_decision(
+    engine: EngineWorld, life: Incarnation, receiver: Receiver
+) -> None:
+    endpoint_of(engine, receiver, "approval.*", "run.completed")
+    ask = {"type": "human_approval", "config": {"approvers": ["editor"], "instructions": "Fit to print?"}}
+    start(engine, graph("start-ask", "ask-end", ask=ask), {"text": "this"})
+
+    async def scenario() -> None:
+        async with worker(life, Model()):
+            await until(lambda: asks(engine), "somebody is asked")
+
+    engine.run(scenario())
+    assert receiver.deliver() == 1
+    [(_, asked)] = receiver.messages
+    data = json.loads(asked)["data"]
+    approval = Approval.objects.get()
+    assert json.loads(asked)["type"] == "approval.requested"
+    assert data["payload"]["approval_id"] == approval.pk
+    decide(approval_id=approval.pk, decided_by="ann@example.com", comment="Fine")
+    assert receiver.deliver() == 2
+    assert receiver.types == ["approval.decided", "approval.requested", "run.completed"]
+    engine.assert_sound()
 
 
 def test_it_tells_nobody_of_other_projects(
