@@ -279,6 +279,7 @@ async def test_livekits_telephone_callers_reach_the_number_they_dialled(
         for _ in range(2):  # it is told twice
             answer = await told(body, signature)
             assert answer.status_code == 204
+        await eventually(lambda: livekit_room.room.connected)  # told is not joined
         livekit_room.room.act("track_subscribed", microphone(), None, participant("sip_1", telephone=True))
         await eventually(lambda: exchange.calls)
         row = await in_thread(PhoneCall.objects.get)
