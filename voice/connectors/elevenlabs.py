@@ -30,6 +30,7 @@ MODEL: Final = "eleven_flash_v2_5"
 VOICE: Final = "JBFqnCBsd6RMkjVDRZzb"
 IDLE: Final = 60  # seconds the vendor lets a connection wait for text
 SPARE_LIFE: Final = 45.0  # seconds after which we do not trust a spare one any more
+SPARE_DELAY: Final = 0.03  # seconds: a handshake at once would hold up this clause's first sound
 PATIENCE: Final = 10.0  # seconds without a message: ends what no hedge watches
 _RATES: Final = (8000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _SETTINGS: Final = ("stability", "similarity_boost", "style", "use_speaker_boost")
@@ -65,7 +66,7 @@ class ElevenLabs:
         wire, code = _wire(format)
         key = self._key(code, options)
         connection = self._take(key) or await self._open(key)
-        self._open_beside(key)
+        self._open_beside(key, after=SPARE_DELAY)
         resampler = Resampler(wire, format)
         alignment = Alignment(text)
         yielded = 0
@@ -131,16 +132,17 @@ class ElevenLabs:
         await connection.open(key, self._credential.api_key)
         return connection
 
-    def _open_beside(self, key: tuple[str, bytes]) -> None:
-        """Have a connection ready for the next clause."""
+    def _open_beside(self, key: tuple[str, bytes], *, after: float = 0.0) -> None:
+        """Have a connection ready for the next clause; begin `after` seconds from now."""
         spare = self._spares.get(key)
         if self._opening or (spare is not None and spare.usable):
             return
-        task = asyncio.create_task(self._keep_spare(key))
+        task = asyncio.create_task(self._keep_spare(key, after))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
-    async def _keep_spare(self, key: tuple[str, bytes]) -> None:
+    async def _keep_spare(self, key: tuple[str, bytes], after: float) -> None:
+        await asyncio.sleep(after)
         try:
             spare = await self._open(key)
         except ProviderError:
