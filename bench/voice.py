@@ -17,7 +17,7 @@ from typing import Any
 
 import uvloop
 
-from tests.fakes.caller.line import REAL
+from tests.fakes.caller.line import CLEAN, REAL
 from tests.fakes.caller.person import Person
 from tests.fakes.vendor_script import Reply
 from tests.fakes.voice_measures import (
@@ -31,7 +31,7 @@ from tests.fakes.voice_measures import (
 )
 from tests.fakes.voice_world import REPLY, VoiceWorld, free_ports, voice_world
 
-from . import voice_floor
+from . import voice_bare, voice_floor
 from .voice_faults import backups, hang_ups
 from .voice_table import Part, config, pair, row
 
@@ -43,7 +43,7 @@ async def main(*parts: str) -> None:
     """Measure these parts, or all of them."""
     cores = sorted(os.sched_getaffinity(0))
     print("\nVoice: a call at the carrier's side")
-    row("", "ours", "bare Channels", "reach")
+    row("", "ours", "floor", "reach")
     if len(cores) > 1:
         os.sched_setaffinity(0, {cores[0]})
     async with voice_world(free_ports(2), slots=60) as world:
@@ -71,6 +71,8 @@ def pin(world: VoiceWorld, cores: list[int]) -> None:
 async def added(world: VoiceWorld) -> None:
     """From the recogniser's last word leaving the vendor to the first frame of the answer back at the carrier."""
     world.vendors.anthropic.always = Reply(text=SHORT)
+    core = max(os.sched_getaffinity(world.voice_pids[0]))
+    bare = pair(await voice_bare.first_sounds(world.vendors.elevenlabs.url, SHORT, core))
     for calls in (1, CALLS):
         async with Part(world, f"Added latency, {calls} call{'s' * (calls > 1)} at once, immediate vendors"):
             alone = {"llm": {"primary": "anthropic", "fallback": []}}
@@ -82,9 +84,11 @@ async def added(world: VoiceWorld) -> None:
                 chosen = config(speculate=speculate)
                 chosen["connectors"] = {**chosen["connectors"], **connectors}
                 to = await world.number(chosen)
-                found = await finals_to_frames(world, to, calls, 14 if calls == 1 else 8)
+                found = await finals_to_frames(world, to, calls, 25 if calls == 1 else 8)
                 reach = "2/6 ms" if calls == 1 else "3/12 ms"
                 row(f"recogniser's final → first frame ({kind})", pair(found), "", reach)
+            if calls == 1:
+                row("  the voice's own answer, asked by a bare socket", "", bare)
     world.vendors.anthropic.always = Reply(text=REPLY)
 
 
@@ -175,9 +179,13 @@ async def barge_ins(world: VoiceWorld) -> None:
             row("interruptions; those that made nobody silent", f"{len(found.found)}; {found.missed}")
             row("decision → clear: within 10 ms", f"{found.within_10_ms:.1%}", "", "≥ 95 %")
             row("frames after a clear", f"{found.frames_after}", "", "0")
-            row("mouth open → silence in the ear, p50/p95", pair(found.silences), "", "250/350 ms")
+            row("mouth open → silence in the ear, the line's delay included, p50/p95", pair(found.silences))
             row("heard text right within one word", f"{found.right:.1%}", "", "≥ 99 %")
     world.vendors.elevenlabs.set(timestamps=True)
+    async with Part(world, f"Barge-in, {CALLS} calls, no line between the caller and us"):
+        found = await interrupt(world, await world.number(config()), CALLS, 5, line=CLEAN)
+        row("decision → clear: within 10 ms", f"{found.within_10_ms:.1%}", "", "≥ 95 %")
+        row("mouth open → silence in the ear, p50/p95", pair(found.silences), "", "250/350 ms")
 
 
 async def echoes(world: VoiceWorld) -> None:
