@@ -6,6 +6,7 @@ the text, so letters are all that is counted, and figures for as many letters as
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -69,8 +70,8 @@ class Spoken:
         self._pace = pace
         self._format = format
         self._words: list[WordTime] = []
-        self._voiced = [0]  # voiced frames before each frame
-        self._weights = list(accumulate(_weights(text), initial=0.0))
+        self._voiced = array("L", [0])  # voiced frames before each frame
+        self._weights = array("d", accumulate(_weights(text), initial=0.0))
         self._received = 0
         self._ended = False
 
@@ -129,7 +130,7 @@ class Spoken:
         return _whole_words(self.text, self._weights, weight * min(1.0, voiced / total))
 
 
-def _whole_words(text: str, weights: list[float], reached: float) -> int:
+def _whole_words(text: str, weights: Sequence[float], reached: float) -> int:
     """Where the last word ends of which at least half lies before `reached`."""
     at = bisect_right(weights, reached) - 1
     end = at
