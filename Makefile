@@ -19,7 +19,7 @@ run: $(VENV)/.runtime ## Install what is missing, then start everything (FLOWER=
 	@exec $(PY) manage.py up $(if $(WORKERS),--workers $(WORKERS))
 
 test: lint ## Run everything that CI runs: lint, types, import contracts, all tests
-	$(PY) -m pytest -m "not soak and not alone" -n logical --maxprocesses 4 --dist loadfile
+	$(PY) -m pytest -m "not soak and not alone" -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(PY) -m pytest -m "alone and not soak"
 
 check: lint ## Run the quick part of it: lint, types, import contracts, unit tests
