@@ -3,7 +3,8 @@
 `DATABASE_URL` and `REDIS_URL` are used when set. Otherwise they name embedded servers in a temporary
 folder, which `tests/conftest.py` starts only if a collected test needs them: addresses are known before
 the servers run, because Django wants its settings first. Processes that tests start inherit all of it, but for the
-workers of pytest-xdist: each has a folder and embedded servers of its own.
+workers of pytest-xdist: each has a folder and embedded servers of its own; of servers that were named each has a
+database of its own, of PostgreSQL by pytest-django, of Redis by its number.
 """
 
 import atexit
@@ -11,10 +12,20 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from meshsite.embedded import EmbeddedServers
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def own_database(url: str, worker: str) -> str:
+    """The same server, for `gw0`, `gw1`, … another database each: they must not take each other's hints."""
+    parts = urlsplit(url)
+    if not worker.startswith("gw") or parts.scheme not in ("redis", "rediss"):
+        return url
+    return parts._replace(path=f"/{int(parts.path.strip('/') or 0) + int(worker[2:]) + 1}").geturl()
+
 
 if os.environ.get("MESH_TEST_WORKER") != WORKER:
     folder = Path(tempfile.mkdtemp(prefix="mesh-test-"))
@@ -36,6 +47,8 @@ if os.environ.get("MESH_TEST_WORKER") != WORKER:
         "MESH_TEST_EMBEDDED": " ".join(embedded),
         **{name: addresses[name] for name in embedded},
     }
+    if "REDIS_URL" not in embedded:
+        os.environ["REDIS_URL"] = own_database(os.environ["REDIS_URL"], WORKER)
 
 from meshsite.settings import *  # noqa: E402, F403
 
