@@ -186,7 +186,9 @@ def test_a_link_ends_with_the_deadline_or_a_week(owner: Caller, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "token", ["x", "a:b:c", signing.dumps(["approval_x", "a@b.c", 99999999999], salt="other")]
+    "token",
+    ["x", "a:b:c", signing.dumps(["approval_x", "a@b.c", 99999999999], salt="other")],
+    ids=["no signature", "three parts", "signed for something else"],
 )
 def test_a_link_that_is_none_of_ours_does_not_work(db: None, token: str) -> None:
     page = browser().get(f"/approve/{token}")
