@@ -1,16 +1,16 @@
 """Sends letters that ask for decisions, in every worker process: claimed, sent without a transaction, written down."""
 
-import asyncio
 from datetime import timedelta
 from typing import Final
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from psycopg_pool import AsyncConnectionPool
 
+from tasks.due import DueJob
 from tasks.models import Approval, ApprovalMail
 from tasks.store.pool import Connection
 from tasks.webhooks.schedule import pause_after
@@ -30,32 +30,9 @@ SELECT EXISTS (SELECT 1 FROM tasks_approvalmail
 """
 
 
-class Mailer:
-    """Sends for one process. `run_forever` is a job of the worker's loop; cancelled, it lets claims lapse."""
-
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
-        self._pool = pool
-
-    async def run_forever(self) -> None:
-        while True:
-            try:
-                if await self._anything_due():
-                    await asyncio.to_thread(_send_due_and_close)
-            except Exception as error:  # an outage, or a defect: neither may end the worker
-                log.warning("letters cannot be sent now", error=str(error)[:200])
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _anything_due(self) -> bool:
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(_DUE)).fetchone()
-            return bool(row and row[0])
-
-
-def _send_due_and_close() -> None:
-    try:
-        send_due()
-    finally:
-        connections.close_all()
+def mailer(pool: AsyncConnectionPool[Connection]) -> DueJob:
+    """Return the job that sends; cancelled, it lets claims lapse."""
+    return DueJob(pool, what="letters", question=_DUE, work=send_due, poll_seconds=POLL_SECONDS)
 
 
 def send_due() -> int:

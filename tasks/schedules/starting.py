@@ -4,15 +4,15 @@ A schedule's row is locked while its runs are started and its next time is writt
 two workers one starts them, and of a worker that dies nothing remains.
 """
 
-import asyncio
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 from psycopg_pool import AsyncConnectionPool
 
+from tasks.due import DueJob
 from tasks.store.pool import Connection
 from tasks.workflow_runs import start_workflow_run
 from web.problems import Problem
@@ -30,32 +30,9 @@ MISSED: Final = timedelta(minutes=1)
 _DUE: Final = "SELECT EXISTS (SELECT 1 FROM workflows_schedule WHERE active AND next_at <= now())"
 
 
-class Scheduler:
-    """Starts for one process. `run_forever` is a job of the worker's loop; it may be cancelled at any time."""
-
-    def __init__(self, pool: AsyncConnectionPool[Connection]) -> None:
-        self._pool = pool
-
-    async def run_forever(self) -> None:
-        while True:
-            try:
-                if await self._anything_due():
-                    await asyncio.to_thread(_start_due_and_close)
-            except Exception as error:  # an outage, or a defect: neither may end the worker
-                log.warning("schedules cannot be started now", error=str(error)[:200])
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _anything_due(self) -> bool:
-        async with self._pool.connection() as connection:
-            row = await (await connection.execute(_DUE)).fetchone()
-            return bool(row and row[0])
-
-
-def _start_due_and_close() -> None:
-    try:
-        start_due()
-    finally:
-        connections.close_all()
+def scheduler(pool: AsyncConnectionPool[Connection]) -> DueJob:
+    """Return the job that starts them."""
+    return DueJob(pool, what="schedules", question=_DUE, work=start_due, poll_seconds=POLL_SECONDS)
 
 
 def start_due() -> int:

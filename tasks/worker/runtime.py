@@ -26,9 +26,9 @@ from agents.resilience.gateway import ModelGateway
 from agents.resilience.ports import ModelInfo
 from agents.selectors import load_catalogue
 from agents.tools.function import import_functions
-from tasks.approving.mailing import Mailer
+from tasks.approving.mailing import mailer
 from tasks.notices import publish_notice
-from tasks.schedules.starting import Scheduler
+from tasks.schedules.starting import scheduler
 from tasks.store.pool import Connection, make_pool
 from tasks.store.warm import warm
 from tasks.webhooks.delivery import Deliverer
@@ -135,8 +135,8 @@ class Runtime:
         egress = Egress(EgressPolicy.parse(settings.MESH_EGRESS_ALLOW))
         tools = make_surroundings(pool, egress)
         delivering = self._loop.create_task(Deliverer(pool, egress).run_forever(), name="webhooks")
-        scheduling = self._loop.create_task(Scheduler(pool).run_forever(), name="schedules")
-        mailing = self._loop.create_task(Mailer(pool).run_forever(), name="letters")
+        scheduling = self._loop.create_task(scheduler(pool).run_forever(), name="schedules")
+        mailing = self._loop.create_task(mailer(pool).run_forever(), name="letters")
         try:
             while not self._stop.is_set():
                 life = Incarnation(pool, self.slot, settings.MESH_LEASE_SECONDS, tools)
