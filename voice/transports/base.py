@@ -1,10 +1,14 @@
 """What transports share: whom they tell what they hear, and how they send without waiting for ever."""
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from voice.pipeline.ports import TransportClosed
+
+log = logging.getLogger(__name__)
 
 SEND_SECONDS: Final = 1.0
 MOST_KINDS: Final = 20  # of messages that are not understood, counted by name
@@ -40,3 +44,33 @@ async def within_limit(sending: Awaitable[None]) -> None:
 SendText = Callable[[str], Awaitable[None]]
 SendBytes = Callable[[bytes], Awaitable[None]]
 Close = Callable[[], Awaitable[None]]
+
+
+class SocketTransport:
+    """What transports over a WebSocket of ours have in common. `sender` is who is named in the log."""
+
+    sender = ""
+
+    def __init__(self, send: SendText, close: Close) -> None:
+        self.ignored: Counter[str] = Counter()  # events nobody knows, and frames that cannot be read
+        self._send = send
+        self._close = close
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Close the socket. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            await self._close()
+
+    async def _put(self, text: str) -> None:
+        if self._closed:
+            raise TransportClosed("closed")
+        await within_limit(self._send(text))
+
+    def _ignore(self, what: str) -> None:
+        if len(self.ignored) >= MOST_KINDS and what not in self.ignored:
+            what = "other"
+        if not self.ignored[what]:
+            log.warning("%s sent what is not understood, and it is ignored: %s", self.sender, what)
+        self.ignored[what] += 1

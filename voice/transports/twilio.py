@@ -5,8 +5,6 @@ was played *or cleared*.
 """
 
 import binascii
-import logging
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,11 +12,8 @@ from typing import Any, Final
 import orjson
 
 from voice.audio import TELEPHONE, AudioFormat
-from voice.pipeline.ports import TransportClosed
 
-from .base import MOST_KINDS, CallInput, Close, SendText, within_limit
-
-log = logging.getLogger(__name__)
+from .base import CallInput, Close, SendText, SocketTransport
 
 _ENCODING: Final = "audio/x-mulaw"
 
@@ -56,17 +51,18 @@ def read_start(text: str | None) -> Start | None:
     return Start(call_sid, stream_sid, start.get("customParameters") or {})
 
 
-class TwilioTransport:
-    """One stream. `receive` is called with each text frame, in order; it neither waits nor raises."""
+class TwilioTransport(SocketTransport):
+    """One stream. `receive` is called with each text frame, in order; it neither waits nor raises.
+
+    When the socket is closed Twilio goes on with the TwiML after `<Connect>`, which is nothing.
+    """
 
     name = "twilio"
+    sender = "a stream"
     format: AudioFormat = TELEPHONE
 
     def __init__(self, stream_sid: str, send: SendText, close: Close) -> None:
-        self.ignored: Counter[str] = Counter()  # events nobody knows, and frames that cannot be read
-        self._send = send
-        self._close = close
-        self._closed = False
+        super().__init__(send, close)
         sid = orjson.dumps(stream_sid).decode()
         # Envelopes are put together as text: base64 needs no escaping, and this is done 50 times a second.
         self._media = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'
@@ -106,24 +102,6 @@ class TwilioTransport:
 
     async def clear(self) -> None:
         await self._put(self._clear)
-
-    async def aclose(self) -> None:
-        """Close the socket: Twilio then goes on with the TwiML after `<Connect>`, which is nothing."""
-        if not self._closed:
-            self._closed = True
-            await self._close()
-
-    async def _put(self, text: str) -> None:
-        if self._closed:
-            raise TransportClosed("closed")
-        await within_limit(self._send(text))
-
-    def _ignore(self, what: str) -> None:
-        if len(self.ignored) >= MOST_KINDS and what not in self.ignored:
-            what = "other"
-        if not self.ignored[what]:
-            log.warning("a stream sent what is not understood, and it is ignored: %s", what)
-        self.ignored[what] += 1
 
 
 def _parse(text: str | None) -> dict[str, Any]:

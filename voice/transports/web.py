@@ -11,9 +11,8 @@ The page plays audio in order, sends a mark back when what came before it was pl
 """
 
 import asyncio
-import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -22,9 +21,7 @@ import orjson
 from voice.audio import STUDIO, WIDE_BAND, AudioFormat
 from voice.pipeline.ports import TransportClosed
 
-from .base import MOST_KINDS, CallInput, Close, SendBytes, SendText, within_limit
-
-log = logging.getLogger(__name__)
+from .base import CallInput, Close, SendBytes, SendText, SocketTransport, within_limit
 
 FORMATS: Final = {16_000: WIDE_BAND, 24_000: STUDIO}
 AHEAD_MS: Final = 5000.0  # of audio that a page may send at once, when its line had been stalled
@@ -47,10 +44,11 @@ def read_start(text: str | None) -> AudioFormat:
         raise BadStart("the first message is start {sample_rate: 16000 or 24000}") from None
 
 
-class WebTransport:
+class WebTransport(SocketTransport):
     """One browser. `receive` and `receive_binary` neither wait nor raise."""
 
     name = "web"
+    sender = "a page"
 
     def __init__(
         self,
@@ -60,15 +58,12 @@ class WebTransport:
         close: Close,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(send, close)
         self.format = format
-        self.ignored: Counter[str] = Counter()
-        self._send = send
         self._send_bytes = send_bytes
-        self._close = close
         self._clock = clock
         self._allowed = AHEAD_MS  # of audio that may come now: it grows as time passes
         self._counted_at = clock()
-        self._closed = False
         self._odd = b""  # half a sample that came alone
         self._news: deque[str] = deque(maxlen=_MOST_NEWS)
         self._some = asyncio.Event()
@@ -133,23 +128,6 @@ class WebTransport:
 
     async def clear(self) -> None:
         await self._put('{"event":"clear"}')
-
-    async def aclose(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await self._close()
-
-    async def _put(self, text: str) -> None:
-        if self._closed:
-            raise TransportClosed("closed")
-        await within_limit(self._send(text))
-
-    def _ignore(self, what: str) -> None:
-        if len(self.ignored) >= MOST_KINDS and what not in self.ignored:
-            what = "other"
-        if not self.ignored[what]:
-            log.warning("a page sent what is not understood, and it is ignored: %s", what)
-        self.ignored[what] += 1
 
 
 def _json(message: Mapping[str, Any]) -> str:
