@@ -1,6 +1,9 @@
 """Speech is told from noise, tones and silence, for all calls at once."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from voice.pipeline.dtmf_tones import tones
 from voice.pipeline.resample import convert
 from voice.pipeline.vad import VoiceActivityEngine, Window
 
+ROOT = Path(__file__).parents[2]
 PLAIN = AudioFormat("pcm16", 8000)
 WORDS = "I would like to know when my order will be delivered, please."
 
@@ -171,3 +175,11 @@ def test_it_judges_by_energy_where_the_model_cannot_be_used(tmp_path: Path) -> N
     [windows] = judge(spoken() + TELEPHONE.silence * 8000, model=broken)
     assert sum(window.probability > 0.5 for window in windows) > 20
     assert all(window.probability == 0 for window in windows[-20:])
+
+
+def test_its_runtime_reports_nothing_to_its_makers(tmp_path: Path) -> None:
+    """onnxruntime would keep a number for this machine, and what it has to report, below the home folder."""
+    program = "from voice.pipeline.silero import Silero, find_model; Silero(find_model())"
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.rglob("*")) == []

@@ -1,6 +1,7 @@
 """Silero's voice activity network: windows of 512 samples at 16 kHz in, probabilities of speech out."""
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +43,8 @@ class Silero:
 
     def __init__(self, path: Path) -> None:
         """Load it (some 100 ms). Raises ImportError without onnxruntime, and its errors for a bad file."""
+        # Its makers' builds report every session to them from 1.29 on; it looks only once, when it is imported.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
