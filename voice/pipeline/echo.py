@@ -19,6 +19,8 @@ _AUDIBLE_DB: Final = -45.0
 _FIRST_LOSS_DB: Final = 20.0
 _EVERY: Final = 8  # windows
 _MEMORY: Final = 0.985  # of a window: two seconds
+_FADED: Final = _MEMORY**_EVERY
+_WEIGHTS: Final = _MEMORY ** np.arange(_EVERY - 1, -1, -1)
 _ALIKE: Final = 0.6
 _RATE: Final = 0.5
 # Windows before an echo is believed to be fainter than at first: its onset looks fainter.
@@ -34,6 +36,8 @@ class EchoGuard:
         self.delay_ms: float | None = None  # None while what comes in does not follow what goes out
         self._outbound = outbound_level_db
         self._recent: deque[float] = deque([SILENT_DB] * _LAGS, maxlen=_LAGS)  # a window each, newest first
+        self._sent: list[tuple[float, ...]] = []  # windows not learnt from: dB per lag …
+        self._heard: list[float] = []  # … and what came in
         self._seen = 0
         self._weight = 0.0
         self._inbound = np.zeros(2)  # decaying sums: amplitude, its square
@@ -55,16 +59,24 @@ class EchoGuard:
         self._recent.appendleft(self._outbound(at_ms))
         if max(self._recent) < _AUDIBLE_DB:
             return
-        sent = 10 ** (np.array(self._recent) / 20)
-        heard = 10 ** (level_db / 20)
-        self._sums *= _MEMORY
-        self._sums += (sent, sent * sent, sent * heard)
-        self._inbound *= _MEMORY
-        self._inbound += (heard, heard * heard)
-        self._weight = self._weight * _MEMORY + 1
-        self._seen += 1
-        if self._seen % _EVERY == 0:
+        self._sent.append(tuple(self._recent))
+        self._heard.append(level_db)
+        if len(self._sent) == _EVERY:
+            self._add_up()
             self._learn()
+
+    def _add_up(self) -> None:
+        """Take the windows that are not learnt from into the sums, older ones with less weight."""
+        sent = 10 ** (np.array(self._sent) / 20)
+        heard = 10 ** (np.array(self._heard) / 20)
+        self._sums *= _FADED
+        self._sums += (_WEIGHTS @ sent, _WEIGHTS @ (sent * sent), (_WEIGHTS * heard) @ sent)
+        self._inbound *= _FADED
+        self._inbound += (_WEIGHTS @ heard, _WEIGHTS @ (heard * heard))
+        self._weight = self._weight * _FADED + _WEIGHTS.sum()
+        self._seen += _EVERY
+        self._sent.clear()
+        self._heard.clear()
 
     def _learn(self) -> None:
         mean, power = self._inbound / self._weight
