@@ -26,7 +26,8 @@ def _sine(frequency: float, format: AudioFormat, seconds: float = 1.0, peak: flo
 
 def _level(audio: bytes, format: AudioFormat) -> float:
     quarter = len(audio) // 4 // format.width * format.width
-    return mulaw.level_db(audio[quarter : 3 * quarter], format)
+    middle = audio[quarter : 3 * quarter]
+    return mulaw.levels_db(middle, format, len(middle))[0]
 
 
 def test_it_expands_every_code_as_g711_says() -> None:
@@ -57,10 +58,12 @@ def test_it_keeps_what_was_compressed_once() -> None:
 
 
 def test_it_calls_silence_silent_and_a_full_sine_minus_three() -> None:
-    assert mulaw.level_db(TELEPHONE.silence * 160, TELEPHONE) == mulaw.SILENT_DB
-    assert mulaw.level_db(b"", WIDE_BAND) == mulaw.SILENT_DB
     for format in (TELEPHONE, WIDE_BAND):
-        assert mulaw.level_db(_sine(1000, format, peak=32_000), format) == pytest.approx(-3.2, abs=0.1)
+        frame = format.size(20)
+        sound = _sine(1000, format, seconds=0.02, peak=32_000) + format.silence * 2 * (frame // format.width)
+        loud, *silent = mulaw.levels_db(sound, format, frame)
+        assert loud == pytest.approx(-3.2, abs=0.1)
+        assert silent == pytest.approx([mulaw.SILENT_DB] * 2)
 
 
 @pytest.mark.parametrize(

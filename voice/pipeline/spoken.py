@@ -10,12 +10,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final
 
-import numpy as np
-
 from voice.audio import AudioFormat
 from voice.connectors.types import WordTime
 
-from .mulaw import SILENT_DB, samples
+from .mulaw import levels_db
 
 FRAME_MS: Final = 20
 VOICED_DB: Final = -50.0
@@ -51,14 +49,7 @@ class Levels:
         whole = len(audio) - len(audio) % self._frame
         self._rest = audio[whole:]
         if whole:
-            values = (
-                samples(audio[:whole], self._format)
-                .astype(np.float32)
-                .reshape(-1, self._frame // self._format.width)
-            )
-            power = (values * values).mean(axis=1) / 32768.0**2
-            floor = 10 ** (SILENT_DB / 10)
-            self.decibels.extend((10 * np.log10(np.maximum(power, floor))).tolist())
+            self.decibels.extend(levels_db(audio[:whole], self._format, self._frame))
 
 
 class Spoken:
