@@ -134,22 +134,25 @@ class VoiceActivityEngine:
         batch = [self._waiting.popitem()[0] for _ in range(min(_ROWS, len(self._waiting)))]
         if self._waiting:  # the rest after whatever else is to be done
             self._timer = asyncio.get_running_loop().call_later(0, self._tick)
-        for wide in (False, True):
-            ears = [ear for ear in batch if ear.wide is wide]
-            if ears:
-                self._listen(ears, wide)
+        for format in {ear.format for ear in batch}:
+            self._listen([ear for ear in batch if ear.format == format], format)
 
-    def _listen(self, ears: list["_Ear"], wide: bool) -> None:
+    def _listen(self, ears: list["_Ear"], format: AudioFormat) -> None:
         """Judge everything these calls have: round by round, since a window needs the state before it."""
         heard = [(ear, *ear.windows()) for ear in ears]
-        raw = np.concatenate([windows for _, windows, _ in heard])
-        loud = _decibels((raw * raw).mean(axis=1)) if wide else _decibels((raw[:, _LINE:] ** 2).mean(axis=1))
-        fine = raw if wide else _doubled(raw)
+        # Bytes are put together before they become numbers: what numpy costs a call, it costs once for all.
+        line = samples(b"".join([audio for _, audio, _ in heard]), format) * _SCALE
+        if format.rate == WIDE_BAND.rate:
+            fine = raw = line.reshape(-1, SAMPLES)
+        else:
+            raw = line.reshape(-1, _LINE + SAMPLES // 2)
+            fine, raw = _doubled(raw), raw[:, _LINE:]
+        loud = _decibels((raw * raw).mean(axis=1)).tolist()
         row = 0
         plans = []
-        for ear, windows, times in heard:
-            end = row + len(windows)
-            plans.append((ear, ear.plan(fine[row:end], loud[row:end].tolist(), times)))
+        for ear, _, times in heard:
+            end = row + len(times)
+            plans.append((ear, ear.plan(fine[row:end], loud[row:end], times)))
             row = end
         while plans := [(ear, plan) for ear, plan in plans if plan]:
             steps = [(ear, plan.popleft()) for ear, plan in plans]
@@ -197,16 +200,16 @@ class _Ear:
     """One call's audio that is not judged yet, and what must be known of the audio before."""
 
     def __init__(self, engine: VoiceActivityEngine, format: AudioFormat, on_window: OnWindow) -> None:
-        self.wide = format.rate != 8000
+        self.format = format if format.rate in (8000, WIDE_BAND.rate) else WIDE_BAND  # what is held
         self.memory = Memory()
         self._engine = engine
         self._on_window = on_window
-        self._native = format if format.rate in (8000, 16_000) else WIDE_BAND
-        self._resampler = Resampler(format, WIDE_BAND) if self._native is not format else None
-        self._held = bytearray()
-        self._size = self._native.size(WINDOW_MS)
+        self._resampler = Resampler(format, WIDE_BAND) if self.format is not format else None
+        # At 8 kHz it begins with the samples before the window: the filter needs them.
+        self._held = bytearray(self.format.silence * _LINE if self.format.rate == 8000 else b"")
+        self._before_window = len(self._held)
+        self._size = self.format.size(WINDOW_MS)
         self._times: list[float] = []
-        self._tail = np.zeros(_LINE, dtype=np.float32)
         self._before: deque[_Step] = deque(maxlen=_REPLAYED)
         self._open_for = 0  # windows
         self._audio_ms = 0.0
@@ -216,7 +219,7 @@ class _Ear:
         if self._closed:
             return
         self._held += self._resampler.push(audio) if self._resampler else audio
-        complete = len(self._held) // self._size
+        complete = (len(self._held) - self._before_window) // self._size
         if complete > len(self._times):
             now = self._engine.now_ms()
             self._times += [now] * (complete - len(self._times))
@@ -226,17 +229,16 @@ class _Ear:
         self._closed = True
         self._engine.forget(self)
 
-    def windows(self) -> tuple[Array, list[float]]:
-        """Take the complete windows, as rows; at 8 kHz each row begins with the samples before it."""
+    def windows(self) -> tuple[bytes, list[float]]:
+        """Take the complete windows, one behind the other; at 8 kHz each begins with the samples before it."""
         times, self._times = self._times, []
-        size = len(times) * self._size
-        line = samples(bytes(self._held[:size]), self._native) * _SCALE
-        del self._held[:size]
-        if self.wide:
-            return line.reshape(len(times), SAMPLES), times
-        line = np.concatenate((self._tail, line))
-        self._tail = line[-_LINE:]
-        return sliding_window_view(line, _LINE + SAMPLES // 2)[:: SAMPLES // 2], times
+        size, more, held = self._size, self._before_window, self._held
+        if len(times) == 1:
+            audio = bytes(held[: size + more])
+        else:
+            audio = b"".join([held[at * size : (at + 1) * size + more] for at in range(len(times))])
+        del held[: len(times) * size]
+        return audio, times
 
     def plan(self, windows: Array, levels: list[float], times: list[float]) -> deque[_Step]:
         steps: deque[_Step] = deque()
