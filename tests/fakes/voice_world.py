@@ -4,6 +4,7 @@ The product's processes are its own; vendors and callers share this one, which s
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import os
@@ -180,6 +181,7 @@ async def voice_world(
     lets the web process take the calls."""
     async with vendor_servers() as vendors:
         vendors.anthropic.always = Reply(text=reply)
+        unpaused()
         ports = tuple(range(port + 1, port + 1 + processes))
         settings = {
             # Servers and settings of its own, whatever this process was started with.
@@ -225,6 +227,14 @@ def speech_environment(vendors: Vendors) -> dict[str, str]:
         "AZURE_SPEECH_BASE_URL": vendors.azure.url,
         "AZURE_SPEECH_KEY": "simulated",
     }
+
+
+def unpaused() -> None:
+    """Collect no old garbage in this process from now on: that stops every caller for 0.2 s, and makes the
+    service look late. Young garbage is still collected."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(700, 10, 1_000_000)
 
 
 def free_ports(count: int) -> int:
