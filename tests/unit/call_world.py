@@ -128,6 +128,8 @@ class ScriptedListener:
     def __init__(self, tail_ms: float = 30.0) -> None:
         self.tail_ms: float | None = tail_ms
         self.fed = 0
+        self.pieces: list[int] = []  # their sizes
+        self.fed_at_finish: list[int] = []
         self.finishes: list[float] = []
         self.began = self.ended = 0
         self.closed = 0
@@ -136,6 +138,7 @@ class ScriptedListener:
 
     def feed(self, audio: bytes) -> None:
         self.fed += len(audio)
+        self.pieces.append(len(audio))
 
     def speech_began(self) -> None:
         self.began += 1
@@ -154,6 +157,7 @@ class ScriptedListener:
 
     def finish_turn(self) -> None:
         self.finishes.append(now())
+        self.fed_at_finish.append(self.fed)
         if self.tail_ms is not None:
             asyncio.get_running_loop().call_later(self.tail_ms / 1000, self._close_turn)
 

@@ -1,5 +1,7 @@
 """When a turn is over, and answers begun before it is."""
 
+import asyncio
+
 import pytest
 
 from tests.fakes.virtual_time import virtual
@@ -50,6 +52,24 @@ async def test_it_joins_what_was_said_with_short_pauses() -> None:
         await world.say("a table for two")
         await world.until(lambda: world.responder.requests)
     assert world.responder.requests[0].text == "I would like a table for two"
+
+
+@virtual
+async def test_a_recogniser_hears_speech_at_once_and_silence_in_longer_pieces() -> None:
+    world = World()
+    async with world.live():
+        await pause(2000)
+        silent = list(world.listener.pieces)
+        assert set(silent) == {800}  # 100 ms
+        pushed = world.activity.pushed
+        assert pushed - 800 < sum(silent) <= pushed
+        saying = asyncio.ensure_future(world.say("good morning"))
+        await pause(700)
+        assert world.listener.fed == world.activity.pushed  # nothing is held back
+        assert set(world.listener.pieces[-20:]) == {160}
+        await saying
+        await world.until(lambda: world.listener.finishes)
+        assert world.listener.fed_at_finish == [world.activity.pushed]
 
 
 @virtual

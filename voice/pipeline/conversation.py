@@ -47,6 +47,7 @@ class Conversation:
         self._turn_model = turn_model
         self.hearing = Hearing(
             open_listener,
+            setting.format,
             setting.tasks,
             setting.clock,
             on_transcript=self._transcript,

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Final
 
 from agents.providers.errors import ProviderError
+from voice.audio import AudioFormat
 from voice.config import SessionConfig
 from voice.connectors.base import Listener
 from voice.connectors.types import SpeechUse, Transcript
@@ -17,7 +18,8 @@ log = logging.getLogger(__name__)
 
 OpenListener = Callable[[SessionConfig], Awaitable[Listener]]
 
-_KEPT: Final = 250  # frames that wait for a recogniser to be opened: five seconds
+_KEPT_MS: Final = 5000.0  # that waits for a recogniser to be opened
+_QUIET_MS: Final = 100.0  # while nobody speaks, audio goes out in pieces of that length: each costs a message
 _AGAIN_SECONDS: Final = 30.0  # a recogniser that is lost twice within this is not worth a third
 _CLOSING_SECONDS: Final = 0.4
 
@@ -29,6 +31,7 @@ class Hearing:
     def __init__(
         self,
         open: OpenListener,
+        format: AudioFormat,
         tasks: Tasks,
         clock: Callable[[], float],
         *,
@@ -43,7 +46,9 @@ class Hearing:
         self._on_renewed = on_renewed
         self._on_lost = on_lost
         self._listener: Listener | None = None
-        self._waiting: list[bytes] = []
+        self._held = bytearray()  # not passed on yet
+        self._most_held = format.size(_KEPT_MS)
+        self._piece = format.size(_QUIET_MS)
         self._reading: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._used: list[SpeechUse] = []
@@ -63,14 +68,15 @@ class Hearing:
         return (*self._used, *own)
 
     def feed(self, audio: bytes) -> None:
-        if self._listener is not None:
-            self._listener.feed(audio)
-        else:
-            self._waiting.append(audio)
-            del self._waiting[:-_KEPT]
+        self._held += audio
+        if self._listener is None:
+            del self._held[: -self._most_held]
+        elif self._speaking or len(self._held) >= self._piece:
+            self._pass_on()
 
     def finish_turn(self) -> None:
         if self._listener is not None:
+            self._pass_on()
             self._listener.finish_turn()
 
     def speaking(self, speaking: bool) -> None:
@@ -79,6 +85,7 @@ class Hearing:
             return
         self._speaking = speaking
         if self._listener is not None:
+            self._pass_on()
             if speaking:
                 self._listener.speech_began()
             else:
@@ -88,9 +95,7 @@ class Hearing:
         """Begin to listen, or listen by other services from now on. Raises `ProviderError`."""
         listener = await self._open(config)
         old, self._listener = self._listener, listener
-        for audio in self._waiting:
-            listener.feed(audio)
-        self._waiting.clear()
+        self._pass_on()
         if self._speaking:
             listener.speech_began()
         if self._reading is not None:
@@ -101,6 +106,12 @@ class Hearing:
             self._used.extend(old.use())
             self._retired.append(old)
             self._tasks.spawn(self._close(old), "retired recogniser")
+
+    def _pass_on(self) -> None:
+        if self._held and self._listener is not None:
+            audio = bytes(self._held)
+            self._held.clear()
+            self._listener.feed(audio)
 
     async def _read(self, listener: Listener, config: SessionConfig) -> None:
         try:
