@@ -1,6 +1,7 @@
 """What the caller hears, and when: the queue to the transport, its lead, and the playhead in the text."""
 
 import asyncio
+from array import array
 from collections.abc import Callable
 from typing import Final
 
@@ -10,7 +11,7 @@ from .far_end import FarEnd, Mark
 from .mulaw import SILENT_DB
 from .ports import Transport
 from .speech_queue import Attempt, QueuedTurn
-from .spoken import FIRST_PACE, FRAME_MS, Levels, Spoken
+from .spoken import FIRST_PACE, FRAME_MS, Spoken
 
 _STEP_MS: Final = 40.0  # what is sent at a time once the lead stands
 _MARK_EVERY_MS: Final = 200.0
@@ -54,7 +55,7 @@ class Playout:
         self._paused = False
         self._resumed = False
         self._pace = FIRST_PACE
-        self._levels = Levels(transport.format)  # of what was sent, for the echo's estimate
+        self._levels = array("f")  # of each frame that was sent, for the echo's estimate
         self._levels_from = 0  # frames before it
         self._sending = asyncio.Lock()
         self._waiter: asyncio.Future[None] | None = None
@@ -219,8 +220,7 @@ class Playout:
         if position is None:
             return SILENT_DB
         index = int(position // FRAME_MS) - self._levels_from
-        levels = self._levels.decibels
-        return levels[index] if 0 <= index < len(levels) else SILENT_DB
+        return self._levels[index] if 0 <= index < len(self._levels) else SILENT_DB
 
     # ---- the pacing loop ----------------------------------------------------------------------
 
@@ -261,13 +261,16 @@ class Playout:
         limit = min(int(limit), int(_MARK_EVERY_MS // FRAME_MS) * self._frame)
         current = self._current()
         within = current is not None and current[1].sent_from is not None
-        audio, ends = self._take(limit)
+        audio, levels, ends = self._take(limit)
         if not audio:
             return
         if self._far.empty(self._now()):
             await self._mark()  # into an empty player: it comes back after a bare round trip
         await self._transport.send_audio(audio)
-        self._note_levels(audio)
+        self._levels.extend(levels)
+        if len(self._levels) > 2 * _LEVELS:
+            del self._levels[:_LEVELS]
+            self._levels_from += _LEVELS
         now = self._now()
         gap = self._far.send(self._format.duration(len(audio)), now)
         if gap and within and not self._resumed:
@@ -280,9 +283,11 @@ class Playout:
         if ends or self._far.sent - self._marked_at >= _MARK_EVERY_MS:
             await self._mark()
 
-    def _take(self, limit: int) -> tuple[bytes, bool]:
-        """Take whole frames from the queue, up to the end of a clause; the last frame of all is filled up."""
+    def _take(self, limit: int) -> tuple[bytes, list[float], bool]:
+        """Take whole frames from the queue, up to the end of a clause; the last frame of all is filled up.
+        With the level of each frame, and whether a clause ends."""
         out = bytearray()
+        levels: list[float] = []
         ends = False
         while len(out) < limit:
             current = self._current()
@@ -298,7 +303,10 @@ class Playout:
             if attempt.sent_from is None:
                 attempt.sent_from = self._far.sent + self._format.duration(len(out))
                 turn.sent.append(attempt)
+            begins = attempt.taken - len(out)
             out += attempt.take(count)
+            for place in range(len(levels) * self._frame, len(out), self._frame):
+                levels.append(attempt.spoken.level((begins + place) // self._frame))
             attempt.sent_ms = self._far.sent + self._format.duration(len(out)) - attempt.sent_from
             turn.sent_to = attempt.sent_from + attempt.sent_ms
             if attempt.ended and not attempt.pending:
@@ -306,13 +314,7 @@ class Playout:
                 limit = -(-len(out) // self._frame) * self._frame  # the frame it ends in, and no more
         missing = -len(out) % self._frame
         out += self._format.silence * (missing // self._format.width)
-        return bytes(out), ends
-
-    def _note_levels(self, audio: bytes) -> None:
-        self._levels.push(audio)
-        if len(self._levels.decibels) > 2 * _LEVELS:
-            del self._levels.decibels[:_LEVELS]
-            self._levels_from += _LEVELS
+        return bytes(out), levels, ends
 
     async def _mark(self) -> None:
         """Ask to be told when the caller has heard what was sent. Its name says where that is in the text."""

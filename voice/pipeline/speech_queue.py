@@ -9,7 +9,7 @@ from .spoken import Spoken
 class Attempt:
     """One voice's audio of a clause. There is a second one when another voice had to begin it anew."""
 
-    __slots__ = ("clause", "ended", "pending", "sent_from", "sent_ms", "spoken", "text_start")
+    __slots__ = ("clause", "ended", "pending", "sent_from", "sent_ms", "spoken", "taken", "text_start")
 
     def __init__(self, clause: int, text_start: int, spoken: Spoken) -> None:
         self.clause = clause
@@ -19,10 +19,12 @@ class Attempt:
         self.ended = False
         self.sent_from: float | None = None  # position of its first sample
         self.sent_ms = 0.0
+        self.taken = 0  # bytes
 
     def take(self, count: int) -> bytes:
         taken = bytes(self.pending[:count])
         del self.pending[:count]
+        self.taken += len(taken)
         return taken
 
     def heard(self, position: float) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 from voice.audio import AudioFormat
 from voice.connectors.types import WordTime
 
-from .mulaw import levels_db
+from .mulaw import SILENT_DB, levels_db
 
 FRAME_MS: Final = 20
 VOICED_DB: Final = -50.0
@@ -35,29 +35,14 @@ _DIGIT: Final = 3.5
 _SPELT: Final = 2.5  # a letter of an abbreviation in capitals
 
 
-class Levels:
-    """The level of every 20 ms of audio, as it comes in pieces of any length."""
-
-    def __init__(self, format: AudioFormat) -> None:
-        self.decibels = array("f")
-        self._format = format
-        self._frame = format.size(FRAME_MS)
-        self._rest = b""
-
-    def push(self, audio: bytes) -> None:
-        audio = self._rest + audio if self._rest else audio
-        whole = len(audio) - len(audio) % self._frame
-        self._rest = audio[whole:]
-        if whole:
-            self.decibels.extend(levels_db(audio[:whole], self._format, self._frame))
-
-
 class Spoken:
     """The text of a clause against its audio. `pace` is voiced milliseconds a letter, as measured so far."""
 
     def __init__(self, text: str, format: AudioFormat, pace: float) -> None:
         self.text = text
-        self.levels = Levels(format)
+        self._levels = array("f")  # of each 20 ms
+        self._frame = format.size(FRAME_MS)
+        self._rest = b""  # of a frame that is not complete
         self._pace = pace
         self._format = format
         self._words: list[WordTime] = []
@@ -69,16 +54,24 @@ class Spoken:
     def push(self, audio: bytes, words: tuple[WordTime, ...]) -> None:
         self._received += len(audio)
         self._words.extend(words)
-        known = len(self.levels.decibels)
-        self.levels.push(audio)
-        for level in self.levels.decibels[known:]:
-            self._voiced.append(self._voiced[-1] + (level > VOICED_DB))
+        audio = self._rest + audio if self._rest else audio
+        whole = len(audio) - len(audio) % self._frame
+        self._rest = audio[whole:]
+        if whole:
+            found = levels_db(audio[:whole], self._format, self._frame)
+            self._levels.extend(found)
+            for level in found:
+                self._voiced.append(self._voiced[-1] + (level > VOICED_DB))
 
     def end(self) -> float | None:
         """The audio is complete. Returns the pace it was spoken with, None when that says nothing."""
         self._ended = True
         weight = self._weights[-1]
         return self._voiced[-1] * FRAME_MS / weight if weight >= 8 and self._voiced[-1] else None
+
+    def level(self, frame: int) -> float:
+        """How loud a frame of 20 ms is, in dB; an incomplete last one counts as silent."""
+        return self._levels[frame] if frame < len(self._levels) else SILENT_DB
 
     @property
     def duration(self) -> float:
