@@ -66,12 +66,12 @@ class ElevenLabs:
         wire, code = _wire(format)
         key = self._key(code, options)
         connection = self._take(key) or await self._open(key)
-        self._open_beside(key, after=SPARE_DELAY)
-        resampler = Resampler(wire, format)
-        alignment = Alignment(text)
-        yielded = 0
         try:
-            connection.speak(text)
+            connection.speak(text)  # before all that can be done while the vendor works
+            self._open_beside(key, after=SPARE_DELAY)
+            resampler = Resampler(wire, format)
+            alignment = Alignment(text)
+            yielded = 0
             while (chunk := await connection.next()) is not None:
                 words = alignment.words(chunk.times, format.duration(yielded))
                 audio = resampler.push(chunk.audio)
@@ -186,8 +186,8 @@ class _Connection:
         assert self._socket is not None
         if self._expiry is not None:
             self._expiry.cancel()
-        self._socket.send_json({"text": text + " ", "flush": True})
-        self._socket.send('{"text":""}')
+        clause = orjson.dumps({"text": text + " ", "flush": True}).decode()
+        self._socket.send(clause, '{"text":""}')
 
     async def next(self) -> _Chunk | None:
         """Return the next piece; None at the end. Raises `ProviderError`."""

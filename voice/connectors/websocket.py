@@ -98,14 +98,15 @@ class WebSocket(asyncio.Protocol):
         """Whether messages can still be sent."""
         return not self._closing and self._frames.state is State.OPEN and not self._gone.is_set()
 
-    def send(self, message: str | bytes) -> None:
+    def send(self, *messages: str | bytes) -> None:
         """Send text or binary. What is sent on a connection that is gone is lost, as `on_lost` has told."""
         if not self.open:
             return
-        if isinstance(message, str):
-            self._frames.send_text(message.encode())
-        else:
-            self._frames.send_binary(message)
+        for message in messages:
+            if isinstance(message, str):
+                self._frames.send_text(message.encode())
+            else:
+                self._frames.send_binary(message)
         self._write()
         assert self._transport is not None
         if self._transport.get_write_buffer_size() > UNSENT:
@@ -174,11 +175,11 @@ class WebSocket(asyncio.Protocol):
 
     def _write(self) -> None:
         assert self._transport is not None
-        for data in self._frames.data_to_send():
-            if not data:
-                self._transport.close()  # the protocol's word for "hang up now"
-            elif not self._transport.is_closing():
-                self._transport.write(data)
+        data = self._frames.data_to_send()
+        if data and not self._transport.is_closing():
+            self._transport.write(b"".join(data))
+        if b"" in data:
+            self._transport.close()  # the protocol's word for "hang up now"
 
     def _read(self) -> None:
         for event in self._frames.events_received():

@@ -7,6 +7,7 @@ the text, so letters are all that is counted, and figures for as many letters as
 from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
@@ -47,7 +48,6 @@ class Spoken:
         self._format = format
         self._words: list[WordTime] = []
         self._voiced = array("L", [0])  # voiced frames before each frame
-        self._weights = array("d", accumulate(_weights(text), initial=0.0))
         self._received = 0
         self._ended = False
 
@@ -72,6 +72,11 @@ class Spoken:
     def level(self, frame: int) -> float:
         """How loud a frame of 20 ms is, in dB; an incomplete last one counts as silent."""
         return self._levels[frame] if frame < len(self._levels) else SILENT_DB
+
+    @cached_property
+    def _weights(self) -> "array[float]":
+        # Not before it is asked for, which is when the first audio has gone out.
+        return array("d", accumulate(_weights(self.text), initial=0.0))
 
     @property
     def duration(self) -> float:
