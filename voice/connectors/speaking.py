@@ -232,6 +232,8 @@ class _Attempt:
             try:
                 async for piece in stream:
                     clause.post(self, piece)
+                    # Much of a clause may come at once: what is here is heard before the rest is unpacked.
+                    await asyncio.sleep(0)
             finally:
                 await stream.aclose()
             clause.post(self, None)
