@@ -106,7 +106,7 @@ class VoiceRuntime:
         self._parts = await self._start_parts()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 1_000)  # no full collection during calls, as far as it is ours
+        gc.set_threshold(4_000, 20, 1_000)  # no full collection during calls, as far as it is ours
         await self._register()
         self._loop = asyncio.get_running_loop()
         slots.add_listener(self._asked_to_end)

@@ -63,7 +63,8 @@ class Silero:
             {"input": np.concatenate((contexts, windows), axis=1), "state": states, "sr": _RATE},
         )
         for row, memory in enumerate(memories):
-            memory.context = windows[row, -CONTEXT:]
-            memory.state = after[:, row]
+            # Copies: a view would keep the whole batch alive for as long as this call is silent.
+            memory.context = windows[row, -CONTEXT:].copy()
+            memory.state = after[:, row].copy()
         found: list[float] = speech[:, 0].tolist()
         return found
