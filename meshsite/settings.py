@@ -208,6 +208,7 @@ MESH_VOICE_PORT = env.int("MESH_VOICE_PORT", 8090)  # the first voice process's;
 MESH_VOICE_PROCESSES = env.int(
     "MESH_VOICE_PROCESSES", 0
 )  # started by `manage.py up`, with separate; 0: a core each
+MESH_VOICE_REALTIME = env.bool("MESH_VOICE_REALTIME", True)  # its processes go first, where they may
 MESH_VOICE_SLOTS = env.int("MESH_VOICE_SLOTS", 50)  # calls at once in a voice process
 MESH_VOICE_STAGES = env.list("MESH_VOICE_STAGES", default=[])  # stages that live outside, over NATS
 MESH_VOICE_DRAIN_SECONDS = env.int("MESH_VOICE_DRAIN_SECONDS", 3600)

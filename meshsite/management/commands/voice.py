@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from meshsite import metrics, tether
 from voice import addresses
+from voice.priority import go_first
 from voice.runtime import VoiceRuntime
 from voice.serving import VoiceServer, make_config
 from voice.workers import NameTaken
@@ -29,6 +30,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         # Every accepted stream is an INFO line of uvicorn's with its path, and so with its token.
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        if settings.MESH_VOICE_REALTIME:
+            go_first()
         tether.tie_forks()
         metrics.serve_voice()
         name, port = options["name"], options["port"]
