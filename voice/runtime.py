@@ -106,7 +106,9 @@ class VoiceRuntime:
         self._parts = await self._start_parts()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(4_000, 20, 1_000)  # no full collection during calls, as far as it is ours
+        # No full collection during calls, as far as it is ours. The young are collected often and few at a time:
+        # 80,000 objects held up every call for 30 ms, and what waits to be collected is memory.
+        gc.set_threshold(2_000, 5, 100_000)
         await self._register()
         self._loop = asyncio.get_running_loop()
         slots.add_listener(self._asked_to_end)
