@@ -14,11 +14,12 @@ import socket
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.service import Service, cpu_seconds, resident_mb, service
+from voice.priority import go_first
 
 from .caller.carrier import Carrier
 from .caller.line import CLEAN, Line
@@ -227,6 +228,17 @@ def speech_environment(vendors: Vendors) -> dict[str, str]:
         "AZURE_SPEECH_BASE_URL": vendors.azure.url,
         "AZURE_SPEECH_KEY": "simulated",
     }
+
+
+@contextmanager
+def punctual() -> Iterator[None]:
+    """Let this thread, which is the carrier, go before the service's processes, if the user may."""
+    first = go_first(priority=5)
+    try:
+        yield
+    finally:
+        if first:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def unpaused() -> None:

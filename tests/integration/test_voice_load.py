@@ -9,7 +9,7 @@ import pytest
 import uvloop
 
 from tests.fakes.voice_measures import converse, latencies, quantile
-from tests.fakes.voice_world import VENDORS, Footprint, VoiceWorld, free_ports, voice_world
+from tests.fakes.voice_world import VENDORS, Footprint, VoiceWorld, free_ports, punctual, voice_world
 
 CALLS = 100
 pytestmark = pytest.mark.alone
@@ -37,10 +37,11 @@ async def hundred_calls(seconds: float) -> Outcome:
         during: list[Footprint] = []
         watching = asyncio.create_task(watch(world, during, max(1.0, seconds / 60)))
         began = time.monotonic()
-        reports = await converse(world, to, CALLS, seconds, ramp=10)
+        with punctual():
+            reports = await converse(world, to, CALLS, seconds, ramp=10)
         watching.cancel()
         after = await world.settled(30)
-        after = await rested(world, before, 20) or after
+        after = await rested(world, before, 60) or after
         details = await world.details(reports, seconds=60)
         found = latencies(reports)
         print(
