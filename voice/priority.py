@@ -6,17 +6,28 @@ from contextlib import suppress
 from typing import Final
 
 _PRIORITY: Final = 1  # the least of the real-time ones: nothing else of ours has any
+_LINUX: Final = sys.platform == "linux"
 
 
 def go_first(priority: int = _PRIORITY) -> bool:
-    """Have this thread run in real time from now on (`SCHED_RR`); tell whether it may. Threads and processes
-    that it starts are ordinary ones, so that only the event loop is preferred, and the kernel keeps 5 % of a core
-    for the others.
+    """Have this thread, and what it starts from now on, run in real time (`SCHED_RR`); tell whether it may.
 
-    Root may, who has CAP_SYS_NICE, and who has a limit for it (`ulimit -r`); Linux, two cores and more.
+    Root may, who has CAP_SYS_NICE, and who has a limit for it (`ulimit -r`); Linux, two cores and more. The
+    kernel keeps 5 % of each core for the others.
     """
-    if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
-        with suppress(OSError):
-            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-            return True
+    # Threads share the GIL with the event loop: an ordinary one that held it while it waited for a core would
+    # hold up every call.
+    return _LINUX and len(os.sched_getaffinity(0)) > 1 and _set("SCHED_RR", priority)
+
+
+def step_back() -> None:
+    """Be as everybody else again: for processes that work for one who goes first."""
+    if _LINUX:
+        _set("SCHED_OTHER", 0)
+
+
+def _set(policy: str, priority: int) -> bool:
+    with suppress(OSError):
+        os.sched_setscheduler(0, getattr(os, policy), os.sched_param(priority))
+        return True
     return False

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.service import Service, cpu_seconds, resident_mb, service
-from voice.priority import go_first
+from voice.priority import go_first, step_back
 
 from .caller.carrier import Carrier
 from .caller.line import CLEAN, Line
@@ -238,7 +238,7 @@ def punctual() -> Iterator[None]:
         yield
     finally:
         if first:
-            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+            step_back()
 
 
 def unpaused() -> None:

@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Final, ParamSpec, TypeVar
 
 from agents.providers.errors import Failure, ProviderError
+from voice.priority import step_back
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class SpeechPool:
 
 def _begin(load: Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who ends us
+    step_back()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(ImportError):  # the work itself tells: what is raised here only breaks the pool
         load()
