@@ -110,6 +110,11 @@ class _Clause:
         for attempt in list(self._live):
             self._stop(attempt)
         await asyncio.gather(*self._all, return_exceptions=True)
+        # Attempts hold their clause: without these circles nothing waits for the collector of garbage.
+        self._leader = None
+        self._all.clear()
+        while not self._news.empty():
+            self._news.get_nowait()
 
     def post(self, attempt: "_Attempt", news: Speech | ProviderError | None) -> None:
         self._news.put_nowait((attempt, news))

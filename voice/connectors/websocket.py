@@ -160,6 +160,9 @@ class WebSocket(asyncio.Protocol):
             self._frames.receive_eof()
         self._read()
         self._lose(self._farewell(error))
+        # Nothing more is told. Who listened holds us: the circle would wait for the collector of garbage, which
+        # does not come by during calls.
+        self.on_message, self.on_lost = _nobody, _nobody
 
     # The rest is between us.
 
@@ -249,6 +252,9 @@ class WebSocket(asyncio.Protocol):
         return ProviderError(
             category, f"{self.service}: {message}", provider=self.service, nothing_sent=nothing_sent
         )
+
+
+def _nobody(_: object) -> None: ...
 
 
 @cache
