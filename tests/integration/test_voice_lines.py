@@ -1,7 +1,9 @@
 """Lines: how calls get in, where they go, and how they end."""
 
 import asyncio
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -265,6 +267,24 @@ async def test_it_ends_a_call_whose_socket_is_lost(exchange: Exchange) -> None:
     stream.transport.abort()
     row = await ended(seconds=2)
     assert row.end_reason == "caller_hung_up"
+
+
+async def test_nothing_of_a_call_that_is_over_stays_in_memory(exchange: Exchange) -> None:
+    """A call is a circle of objects. No collection comes by itself here, as in a process that always has calls."""
+    gc.disable()
+    try:
+        stream = await exchange.dial(stream_url(await a_ring()))
+        await stream.send(start())
+        await eventually(lambda: exchange.calls)
+        call = exchange.calls.pop()
+        call.marks.append(call)  # type: ignore[arg-type]
+        left = weakref.ref(call)
+        del call
+        stream.transport.abort()
+        await ended(seconds=2)
+        await eventually(lambda: left() is None)
+    finally:
+        gc.enable()
 
 
 async def test_it_ends_a_running_call_by_a_status_callback(exchange: Exchange) -> None:
