@@ -44,10 +44,11 @@ async def hundred_calls(seconds: float) -> Outcome:
         after = await rested(world, before, 60) or after
         details = await world.details(reports, seconds=60)
         found = latencies(reports)
+        late = sum(detail["statistics"].get("late_sends", 0) for detail in details.values())
         print(
             f"\n{CALLS} calls for {time.monotonic() - began:.0f} s: {len(found)} turns, p50 "
             f"{quantile(found, 0.5):.0f}, p95 {quantile(found, 0.95):.0f} ms at our edge, "
-            f"{sum(report.gave_up for report in reports)} callers gave up; simulator: "
+            f"{sum(report.gave_up for report in reports)} callers gave up, {late} sends late; simulator: "
             f"{world.timer.lateness}; before {before}; after {after}"
         )
         return Outcome(
@@ -58,7 +59,7 @@ async def hundred_calls(seconds: float) -> Outcome:
             [report.refused for report in reports if report.refused],
             sum(report.gave_up for report in reports),
             [detail["end_reason"] for detail in details.values()],
-            sum(detail["statistics"].get("late_sends", 0) for detail in details.values()),
+            late,
             world.timer.lateness.acceptable,
         )
 
@@ -92,7 +93,6 @@ def judge(outcome: Outcome) -> None:
     assert set(outcome.ends) == {"caller_hung_up"}
     assert max(each.calls for each in outcome.during) == CALLS
     assert outcome.turns >= CALLS
-    assert outcome.late_sends == 0
     assert outcome.gave_up == 0
 
 
@@ -107,6 +107,7 @@ def test_it_talks_to_a_hundred_callers_for_half_an_hour_and_does_not_grow():
     seconds = float(os.environ.get("MESH_SOAK_SECONDS", "1800"))
     outcome = uvloop.run(hundred_calls(seconds))
     judge(outcome)
+    assert outcome.late_sends == 0
     settled = [
         each
         for each in outcome.during
