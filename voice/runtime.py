@@ -110,7 +110,7 @@ class VoiceRuntime:
         gc.collect()
         gc.freeze()
         # No full collection during calls, as far as it is ours. The young are collected often and few at a time:
-        # 80,000 objects held up every call for 30 ms, and what waits to be collected is memory.
+        # looking at 80,000 held up every call for 30 ms, and what waits to be collected is memory.
         gc.set_threshold(2_000, 5, 100_000)
         await self._register()
         self._loop = asyncio.get_running_loop()
@@ -180,7 +180,7 @@ class VoiceRuntime:
 
     def _collect_later(self) -> None:
         """A call that is over is a circle of objects, and old: only a full collection finds it, which does not come
-        by itself here. It takes 20 ms with 50 calls, which their leads bridge."""
+        by itself here. It holds up the calls that go on; the lead of what they hear is meant to bridge that."""
         self._ended += 1
         if not self.calls or self._ended >= _COLLECT_EVERY:
             self._ended = 0
