@@ -220,7 +220,7 @@ class Exchanges:
         """Put a turn down in the history and in the log, as it was heard."""
         heard = self._setting.playout.heard(turn.number)
         if turn.line is not None and turn.answer is not None and turn.answer.asked:
-            turn.line.text = turn.answer.asked
+            turn.line.say(turn.answer.asked)
         self.history.add("agent", turn.heard_as_written(heard))
         record = turn.record(heard)
         self._setting.log.turn(record)

@@ -4,17 +4,21 @@ from typing import Final, Literal
 
 from .ports import Utterance
 
-KEPT: Final = 200  # lines; a longer call forgets its beginning
+KEPT: Final = 40  # lines; a longer call forgets its beginning. An answer is given no more (voice/prompts.py)
 
 
 class Line:
     """One line; its text may still change (a stage translates it, the caller interrupts it)."""
 
-    __slots__ = ("role", "text")
+    __slots__ = ("utterance",)
 
-    def __init__(self, role: Literal["caller", "agent", "note"], text: str) -> None:
-        self.role = role
-        self.text = text
+    def __init__(self, utterance: Utterance) -> None:
+        self.utterance = utterance
+
+    def say(self, text: str) -> None:
+        """It was this that was said."""
+        if text != self.utterance.text:
+            self.utterance = Utterance(self.utterance.role, text)
 
 
 class History:
@@ -22,11 +26,11 @@ class History:
         self._lines: list[Line] = []
 
     def add(self, role: Literal["caller", "agent", "note"], text: str) -> Line:
-        line = Line(role, text)
+        line = Line(Utterance(role, text))
         self._lines.append(line)
         del self._lines[:-KEPT]
         return line
 
     def utterances(self) -> tuple[Utterance, ...]:
         """Return what an answer is given with. Lines of which nothing was heard are not said."""
-        return tuple(Utterance(line.role, line.text) for line in self._lines if line.text.strip())
+        return tuple(line.utterance for line in self._lines if line.utterance.text.strip())

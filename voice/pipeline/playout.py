@@ -47,7 +47,7 @@ class Playout:
         self._frame = transport.format.size(FRAME_MS)
         self._far = FarEnd()
         self._turns: dict[int, QueuedTurn] = {}
-        self._finished: dict[int, int] = {}  # characters heard of turns that are long over
+        self._finished = array("i")  # characters heard of turns that are long over; their number is the place
         self._marks: dict[str, Mark] = {}
         self._serial = 0
         self._marked_at = 0.0  # position
@@ -161,7 +161,7 @@ class Playout:
         """How many characters of the turn's spoken text the caller has heard by now."""
         state = self._turns.get(turn)
         if state is None:
-            return self._finished.get(turn, 0)
+            return self._finished[turn] if 0 <= turn < len(self._finished) else 0
         if state.cut is not None:
             return state.heard(state.cut.position(float("inf")))  # it still plays until the clear is there
         return state.heard(self._far.position(self._now()))
@@ -198,8 +198,6 @@ class Playout:
 
     async def drained(self, turn: int) -> None:
         """Return when the turn has ended and its last sample was played, or it was dropped."""
-        if turn in self._finished:
-            return
         state = self._turn(turn)
         if state is None:
             return
@@ -356,12 +354,14 @@ class Playout:
     def _turn(self, number: int) -> QueuedTurn | None:
         """The turn, begun if it is new; None when it is long over."""
         state = self._turns.get(number)
-        if state is None and number not in self._finished:
+        if state is None and number >= len(self._finished):
             state = self._turns[number] = QueuedTurn()
             if len(self._turns) > _REMEMBERED:
                 oldest = next(iter(self._turns))
                 if self._turns[oldest].over.is_set():
-                    self._finished[oldest] = self.heard(oldest)
+                    heard = self.heard(oldest)
+                    self._finished.extend([0] * (oldest - len(self._finished)))  # of turns without a sound
+                    self._finished.append(heard)
                     del self._turns[oldest]
         return state
 
