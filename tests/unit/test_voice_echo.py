@@ -22,8 +22,7 @@ def _listen(guard: EchoGuard, delay: float, loss: float, windows: int = 600) -> 
     for window in range(windows):
         at = window * 32.0
         level = _echo(at, delay, loss)
-        over += level > guard.threshold_db(at)
-        guard.observe(at, level)
+        over += level > guard.window(at, level)
     return over
 
 
@@ -45,17 +44,17 @@ def test_it_learns_a_loud_echo() -> None:
 def test_it_lets_a_soft_caller_interrupt_where_there_is_no_echo() -> None:
     guard = EchoGuard(_agent)
     _listen(guard, 100, 90)
-    assert guard.threshold_db(600 * 32.0) <= -40
+    assert guard.window(600 * 32.0, -96.0) <= -40
 
 
 def test_it_still_hears_a_caller_after_one_has_spoken() -> None:
     guard = EchoGuard(_agent)
     _listen(guard, 250, 25)
     for window in range(600, 630):
-        guard.observe(window * 32.0, -20.0)  # a second of both at once
-    assert guard.threshold_db(630 * 32.0) < -24
+        guard.window(window * 32.0, -20.0)  # a second of both at once
+    assert guard.window(630 * 32.0, -96.0) < -24
 
 
 def test_it_asks_for_little_while_the_agent_is_silent() -> None:
     guard = EchoGuard(lambda at: -96.0)
-    assert guard.threshold_db(1000) == FLOOR_DB
+    assert guard.window(1000, -20.0) == FLOOR_DB

@@ -30,6 +30,7 @@ _HEARD_NO_MORE_MS: Final = 200.0
 _QUIET_MS: Final = 500.0  # before the agent speaks of its own accord
 _MURMUR_MS: Final = 1500.0  # a "yes" over the agent's last words is an answer to them
 _SPEECH_MS: Final = 500.0  # so much voice is no cough: somebody said something
+_ARM_EVERY: Final = 8  # windows in which nobody speaks: what changes meanwhile arms by itself
 _PARDONS: Final = 2  # in a row; who is not understood then is a television
 _GO_ON: Final = (
     "A sound on the line interrupted you, but the caller said nothing. "
@@ -72,6 +73,7 @@ class Conversation:
         self._cut_short = False  # the agent was, and the caller has said nothing yet
         self._pardons = 0
         self._alarm = Alarm(setting.now, self._tick)
+        self._quiet = 0  # windows since the caller was heard
         self._version = -1
         self._service = ""
         self.false_interruptions = 0
@@ -82,8 +84,7 @@ class Conversation:
     def window(self, window: Window) -> None:
         """Take 32 ms of the caller."""
         now = window.at_ms
-        voiced = self._gate.voiced(window, self._guard.threshold_db(now))
-        self._guard.observe(now, window.level_db)
+        voiced = self._gate.voiced(window, self._guard.window(now, window.level_db))
         self.opening.window(now, voiced)
         if self._interruptible:
             self._judge(self._barge.window(now, voiced), now)
@@ -91,7 +92,9 @@ class Conversation:
             self._follow(step, now)
         self._note_talking(now)
         self._guess(now)
-        self._arm()
+        self._quiet = 0 if voiced or self._ends.talking or self._barge.paused else self._quiet + 1
+        if self._quiet % _ARM_EVERY == 0:
+            self._arm()
 
     def _transcript(self, heard: Transcript) -> None:
         now = self._setting.now()
@@ -280,7 +283,7 @@ class Conversation:
             and not self.ending.begun
         ):
             config = self._setting.config()
-            if config.turn.speculate and ends.patience(text) <= 0:
+            if config.turn.speculate and ends.more_ms <= 0:
                 speculation.offer(text, config.version)
 
     def _note_talking(self, now: float) -> None:

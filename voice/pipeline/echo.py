@@ -3,7 +3,6 @@
 The threshold is the delayed outbound level, less what the echo is known to lose, and 6 dB more.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -15,9 +14,9 @@ FLOOR_DB: Final = -50.0
 MARGIN_DB: Final = 6.0
 WINDOW_MS: Final = 32
 _LAGS: Final = 16  # windows: an echo comes back within half a second
-_AUDIBLE_DB: Final = -45.0
+_AUDIBLE_DB: Final = FLOOR_DB - MARGIN_DB  # what is sent more quietly asks for no more than the floor
 _FIRST_LOSS_DB: Final = 20.0
-_EVERY: Final = 8  # windows
+_EVERY: Final = 8  # windows; 32 cost less and let three times as many echoes through
 _MEMORY: Final = 0.985  # of a window: two seconds
 _FADED: Final = _MEMORY**_EVERY
 _WEIGHTS: Final = _MEMORY ** np.arange(_EVERY - 1, -1, -1)
@@ -35,7 +34,8 @@ class EchoGuard:
         self.loss_db = _FIRST_LOSS_DB  # how much quieter the echo is than what was sent, at least
         self.delay_ms: float | None = None  # None while what comes in does not follow what goes out
         self._outbound = outbound_level_db
-        self._recent: deque[float] = deque([SILENT_DB] * _LAGS, maxlen=_LAGS)  # a window each, newest first
+        self._recent = [SILENT_DB] * _LAGS  # a window each, newest first
+        self._audible = 0  # for so many windows more, what was sent may come back
         self._sent: list[tuple[float, ...]] = []  # windows not learnt from: dB per lag …
         self._heard: list[float] = []  # … and what came in
         self._seen = 0
@@ -43,27 +43,33 @@ class EchoGuard:
         self._inbound = np.zeros(2)  # decaying sums: amplitude, its square
         self._sums = np.zeros((3, _LAGS))  # per lag: outbound amplitude, its square, times inbound
 
-    def threshold_db(self, at_ms: float) -> float:
-        """The level above which a window at `at_ms` is the caller and not the echo: the delayed outbound
-        echo estimate + 6 dB, at least the floor. Ask before `observe` takes the same window."""
-        recent = (self._outbound(at_ms), *self._recent)
-        if self.delay_ms is None:
-            loudest = max(recent)
+    def window(self, at_ms: float, level_db: float) -> float:
+        """Take every window's level, 32 ms each, in their order. Returns the level above which this one is the
+        caller and not the echo: the delayed outbound echo estimate + 6 dB, at least the floor."""
+        sent = self._outbound(at_ms)
+        if sent > _AUDIBLE_DB:
+            self._audible = _LAGS
+        elif self._audible:
+            self._audible -= 1
         else:
-            lag = int(self.delay_ms // WINDOW_MS)
-            loudest = max(recent[max(0, lag - 1) : lag + 2])
-        return max(FLOOR_DB, loudest - self.loss_db + MARGIN_DB)
-
-    def observe(self, at_ms: float, level_db: float) -> None:
-        """Take every window's level, 32 ms each."""
-        self._recent.appendleft(self._outbound(at_ms))
-        if max(self._recent) < _AUDIBLE_DB:
-            return
-        self._sent.append(tuple(self._recent))
+            return FLOOR_DB
+        recent = self._recent
+        recent.pop()
+        recent.insert(0, sent)
+        threshold = max(FLOOR_DB, self._loudest() - self.loss_db + MARGIN_DB)
+        self._sent.append(tuple(recent))
         self._heard.append(level_db)
         if len(self._sent) == _EVERY:
             self._add_up()
             self._learn()
+        return threshold
+
+    def _loudest(self) -> float:
+        """Of what may come back at this moment."""
+        if self.delay_ms is None:
+            return max(self._recent)
+        lag = int(self.delay_ms // WINDOW_MS)
+        return max(self._recent[max(0, lag - 1) : lag + 2])
 
     def _add_up(self) -> None:
         """Take the windows that are not learnt from into the sums, older ones with less weight."""

@@ -59,6 +59,7 @@ class Endpointing:
         self._stale = 0  # of these, how many belong to a turn that is over
         self._onset = 0
         self._window_at: float | None = None
+        self._asked_patience: tuple[Patience, str, float] | None = None  # what it said last
         self.reset()
 
     def reset(self) -> None:
@@ -82,6 +83,14 @@ class Endpointing:
     def text(self) -> str:
         """What was said so far in this turn."""
         return self._words.text
+
+    @property
+    def more_ms(self) -> float:
+        """How much longer than the silence rule to wait after what was said so far (negative: shorter)."""
+        text, last = self.text, self._asked_patience
+        if last is None or last[0] is not self.patience or last[1] != text:
+            last = self._asked_patience = (self.patience, text, self.patience(text))
+        return last[2]
 
     def silent_for(self, now: float) -> float:
         return now - self.last_voice
@@ -172,8 +181,7 @@ class Endpointing:
         text = self.text
         limit = self.silence_ms
         if text and not self._sure:  # a recogniser that is sure overrules our guess about the words
-            more = self.patience(text)
-            limit = max(min(limit, LEAST_PAUSE_MS), limit + more)
+            limit = max(min(limit, LEAST_PAUSE_MS), limit + self.more_ms)
         if self._asked and self._owed <= self._stale:
             return limit  # every word is in
         return limit + (FINAL_WAIT_MS if text else EMPTY_WAIT_MS)

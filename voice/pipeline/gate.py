@@ -27,7 +27,7 @@ class Gate:
         self._threshold = -96.0
 
     def voiced(self, window: Window, threshold_db: float) -> bool:
-        """`threshold_db`: `EchoGuard.threshold_db` for this window."""
+        """`threshold_db`: what `EchoGuard.window` asks of this window."""
         if window.probability < _NO_SPEECH:
             self._learn(min(window.level_db, _ROOM_AT_MOST_DB))
         self._threshold = max(threshold_db, self._threshold - _FALL_DB)
