@@ -7,6 +7,7 @@ heard how the word began.
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from voice.audio import WIDE_BAND, AudioFormat
 
@@ -32,11 +32,12 @@ _HANGOVER: Final = 10  # windows the gate stays open after the last loud one
 _ROWS: Final = 32  # of a batch: the event loop is held for 2 ms, not for all calls
 _PER_CALL: Final = 0.0005  # seconds a batch is waited for, for every open call
 _SCALE: Final = np.float32(1 / 32768)
+_LEAST: Final = 10 ** (SILENT_DB / 10)
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen ones take three times as long to make
 class Window:
     """32 ms of a caller's audio. `at_ms`: when its last sample came, by the engine's clock; `audio_ms`:
     where it ends in the call's own audio (jitter-free: count silence by it)."""
@@ -68,8 +69,7 @@ class EnergyActivity:
     """A judge without a model: loud is speech. Only for where the model cannot be had."""
 
     def probabilities(self, windows: Array, memories: list[Memory]) -> list[float]:
-        levels = _decibels((windows * windows).mean(axis=1))
-        return [float(np.clip((level + 45) / 20, 0.0, 1.0)) for level in levels]
+        return [min(1.0, max(0.0, (level + 45) / 20)) for level in _levels(windows)]
 
 
 class VoiceActivityEngine:
@@ -142,25 +142,22 @@ class VoiceActivityEngine:
         heard = [(ear, *ear.windows()) for ear in ears]
         # Bytes are put together before they become numbers: what numpy costs a call, it costs once for all.
         line = samples(b"".join([audio for _, audio, _ in heard]), format) * _SCALE
-        if format.rate == WIDE_BAND.rate:
-            fine = raw = line.reshape(-1, SAMPLES)
-        else:
-            raw = line.reshape(-1, _LINE + SAMPLES // 2)
-            fine, raw = _doubled(raw), raw[:, _LINE:]
-        loud = _decibels((raw * raw).mean(axis=1)).tolist()
+        rows = line.reshape(-1, SAMPLES if format.rate == WIDE_BAND.rate else _LINE + SAMPLES // 2)
+        loud = _levels(rows[:, -SAMPLES // 2 :] if format.rate == _NARROW.rate else rows)
         row = 0
         plans = []
         for ear, _, times in heard:
             end = row + len(times)
-            plans.append((ear, ear.plan(fine[row:end], loud[row:end], times)))
+            plans.append((ear, ear.plan(rows[row:end], loud[row:end], times)))
             row = end
         while plans := [(ear, plan) for ear, plan in plans if plan]:
             steps = [(ear, plan.popleft()) for ear, plan in plans]
             asked = [(ear, step) for ear, step in steps if step.judged]
             if asked:
-                found = self._judge.probabilities(
-                    np.stack([step.audio for _, step in asked]), [ear.memory for ear, _ in asked]
-                )
+                windows = np.array([step.audio for _, step in asked])
+                if format.rate == _NARROW.rate:
+                    windows = _doubled(windows)
+                found = self._judge.probabilities(windows, [ear.memory for ear, _ in asked])
                 for (_, step), probability in zip(asked, found, strict=True):
                     step.probability = probability
             for ear, step in steps:
@@ -169,7 +166,8 @@ class VoiceActivityEngine:
 
 @dataclass(slots=True)
 class _Step:
-    """A window on its way. `told` is False when it was reported before and only the network hears it again."""
+    """A window on its way. `told` is False when it was reported before and only the network hears it again.
+    `audio` is as it came; at 8 kHz with the samples before it that the filter needs."""
 
     audio: Array
     level_db: float
@@ -185,15 +183,19 @@ _FILTER: Final = phases(2, 1)
 _LINE: Final = _FILTER.shape[1] - 1  # samples before a window that the filter needs
 
 
-def _doubled(line: Array) -> Array:
+def _doubled(rows: Array) -> Array:
     """From 8 to 16 kHz, by the short half-band filter: longer ones would lag. 1 ms late."""
-    view = sliding_window_view(line, _LINE + 1, axis=1)
-    both = view @ _FILTER.T  # the two samples for each
-    return np.ascontiguousarray(both.reshape(len(line), -1), dtype=np.float32)
+    row, sample = rows.strides
+    # For each sample those that the filter sees; numpy's own ways to look at it so take longer than the filter.
+    seen: Array = np.ndarray((len(rows), SAMPLES // 2, _LINE + 1), rows.dtype, rows, 0, (row, sample, sample))
+    return (seen @ _FILTER.T).reshape(len(rows), SAMPLES)  # the two samples for each
 
 
-def _decibels(power: Array) -> Array:
-    return np.asarray(10 * np.log10(np.maximum(power, 10 ** (SILENT_DB / 10))), dtype=np.float32)
+def _levels(rows: Array) -> list[float]:
+    """The loudness of each row, in dB of full scale."""
+    count = rows.shape[1]
+    powers = np.einsum("ij,ij->i", rows, rows).tolist()
+    return [10 * math.log10(max(_LEAST, power / count)) for power in powers]
 
 
 class _Ear:
