@@ -50,8 +50,7 @@ class Hearing:
                 self.text = " ".join(self._words[self._told : known])
         else:
             self.silence_ms += milliseconds
-        if self._stamps is not None:
-            self._stamps.feed(audio)
+        if self._stamps is not None and self._stamps.feed(audio):
             self.text = self._stamps.text(0.9)
         return self.text != before
 

@@ -94,7 +94,9 @@ class Words:
         self._reader = Reader()
         self._found: list[_Word] = []
 
-    def feed(self, audio: bytes) -> None:
+    def feed(self, audio: bytes) -> bool:
+        """Take audio; True when there was something in it."""
+        found = False
         for at, mark in self._reader.feed(audio):
             last = self._found[-1] if self._found else None
             if last is None or (last.utterance, last.word) != (mark.utterance, mark.word):
@@ -103,6 +105,8 @@ class Words:
             last.seen.add(mark.frame)
             last.parts[mark.part] = mark.text
             last.end = at + FRAME
+            found = True
+        return found
 
     def heard(self, least: float = 0.5) -> list[HeardWord]:
         """The words of which at least this share of the frames was there."""

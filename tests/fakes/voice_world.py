@@ -246,7 +246,7 @@ def unpaused() -> None:
     service look late. Young garbage is still collected."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(700, 10, 1_000_000)
+    gc.set_threshold(10_000, 10, 1_000_000)
 
 
 def free_ports(count: int) -> int:
