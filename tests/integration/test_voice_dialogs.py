@@ -13,6 +13,7 @@ import pytest_asyncio
 from tests.fakes.caller import clips
 from tests.fakes.caller.person import Person
 from tests.fakes.caller.report import Report
+from tests.fakes.caller.timer import now
 from tests.fakes.twilio_rest import RestCall, TwilioRest
 from tests.fakes.vendor_script import Reply
 from tests.fakes.voice_world import AUTH_TOKEN, VENDORS, VoiceWorld, free_ports, until, voice_world
@@ -103,6 +104,7 @@ async def hears(caller: Person, text: str, times: int = 1) -> None:
     """Wait until this has been said so often, and a moment more."""
 
     def heard() -> bool:
+        caller.ear.settle(now())  # nothing comes after the last word that would do so
         return " ".join(word.text for word in caller.ear.words()).count(text) >= times
 
     await caller._until(heard, 30)
