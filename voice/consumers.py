@@ -1,8 +1,8 @@
 """Streams of callers: Twilio's and browsers'. Who may not come in is refused before the socket is accepted.
 
 Channels routes to these and nothing more: its consumers wait on a thread before every message and make tasks
-per message, which costs a call more than its audio does. One coroutine reads a socket and hands each frame to the
-call; nothing it calls waits.
+per message, which costs a call more than its audio does. Frames go to the call as they are read, by
+`voice.call_socket` where a voice process serves; elsewhere one coroutine fetches them. Nothing it calls waits.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from django.http.request import validate_host
 from structlog.contextvars import bound_contextvars
 
 from voice import addresses, metrics, runtime, sessions, slots, tokens
+from voice.call_socket import EXTENSION, CallSocket
 from voice.config_parsing import ConfigInvalid
 from voice.models import VoiceSession
 from voice.outbound import TwilioLine
@@ -50,6 +51,7 @@ class StreamConsumer(AsyncConsumer):
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         self.scope, self._receive, self._send = scope, receive, send
+        self._socket: CallSocket | None = scope.get("extensions", {}).pop(EXTENSION, None)
         self._gone = False
         if (await receive())["type"] != "websocket.connect":
             return
@@ -81,7 +83,7 @@ class StreamConsumer(AsyncConsumer):
         """Put the call together."""
         return self.runtime.build(record, transport)
 
-    def frame(self, message: Message, call: Any) -> None:
+    def frame(self, message: str | bytes, call: Any) -> None:
         """Hand one message to the call."""
         raise NotImplementedError
 
@@ -119,7 +121,7 @@ class StreamConsumer(AsyncConsumer):
         try:
             await asyncio.wait({running, reading}, return_when=asyncio.FIRST_COMPLETED)
             if reading.done() and not reading.cancelled() and (failure := reading.exception()):
-                log.error("a frame broke the call", exc_info=failure)
+                log.error("a stream cannot be read any more", exc_info=failure)
             call.end("transport_lost")  # unless it has ended by itself
             async with asyncio.timeout(END_SECONDS):
                 await running
@@ -135,17 +137,24 @@ class StreamConsumer(AsyncConsumer):
 
     async def _read(self, call: RunningCall) -> None:
         """Hand every frame to the call until the socket is gone. Nothing here waits but for the next frame."""
-        receive, frame = self._receive, self.frame
         watchdog = _Watchdog(call)
+
+        def take(message: str | bytes) -> None:
+            watchdog.fed = True
+            try:
+                self.frame(message, call)
+            except Exception:
+                log.exception("a frame broke the call")
+                call.end("transport_lost")
+
         try:
-            while True:
-                message = await receive()
-                watchdog.fed = True
-                if message["type"] == "websocket.disconnect":
-                    self._gone = True
-                    call.end("caller_hung_up")
-                    return
-                frame(message, call)
+            if self._socket is not None:
+                self._socket.attach(take)
+            while (message := await self._receive())["type"] != "websocket.disconnect":
+                text = message.get("text")
+                take(message["bytes"] if text is None else text)
+            self._gone = True
+            call.end("caller_hung_up")
         finally:
             watchdog.stop()
 
@@ -164,6 +173,9 @@ class StreamConsumer(AsyncConsumer):
                 await self._send({"type": "websocket.close", "code": code})
         except (OSError, RuntimeError, TimeoutError, TransportClosed):
             pass
+
+    def _send_now(self, message: str | bytes) -> bool:
+        return self._socket is not None and self._socket.send_now(message)
 
     async def _text(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
@@ -214,18 +226,17 @@ class TwilioConsumer(StreamConsumer):
             start = twilio.read_start((await self._next()).get("text"))
         if start.call_sid != record.external_id:
             raise twilio.BadStart("the stream belongs to another call than its token")
-        self._transport = twilio.TwilioTransport(start.stream_sid, self._text, self._close)
+        self._transport = twilio.TwilioTransport(start.stream_sid, self._text, self._close, self._send_now)
         return self._transport
 
     def build(self, record: slots.CallRecord, transport: Any) -> Awaitable[RunningCall]:
         return self.runtime.build(record, transport, line=TwilioLine(record, self.runtime.in_thread))
 
-    def frame(self, message: Message, call: Any) -> None:
-        text = message.get("text")
-        if text is None:
-            self._transport.receive_binary()
+    def frame(self, message: str | bytes, call: Any) -> None:
+        if isinstance(message, str):
+            self._transport.receive(message, call)
         else:
-            self._transport.receive(text, call)
+            self._transport.receive_binary()
 
 
 class BrowserConsumer(StreamConsumer):
@@ -254,7 +265,9 @@ class BrowserConsumer(StreamConsumer):
 
     async def begin(self, record: slots.CallRecord) -> Transport:
         format = web.read_start((await self._next()).get("text"))
-        self._transport = web.WebTransport(format, self._text, self._bytes, _stay_open)
+        self._transport = web.WebTransport(
+            format, self._text, self._bytes, _stay_open, send_now=self._send_now
+        )
         self._transport.show("ready", call_id=record.id, sample_rate=format.rate)
         self._telling = asyncio.ensure_future(self._transport.tell_news())
         return self._transport
@@ -262,12 +275,11 @@ class BrowserConsumer(StreamConsumer):
     def build(self, record: slots.CallRecord, transport: Any) -> Awaitable[RunningCall]:
         return self.runtime.build(record, transport, watch=partial(WatchedLog, show=transport.show))
 
-    def frame(self, message: Message, call: Any) -> None:
-        text = message.get("text")
-        if text is None:
-            self._transport.receive_binary(message["bytes"], call)
+    def frame(self, message: str | bytes, call: Any) -> None:
+        if isinstance(message, str):
+            self._transport.receive(message, call)
         else:
-            self._transport.receive(text, call)
+            self._transport.receive_binary(message, call)
 
     async def farewell(self) -> None:
         if not self._gone:

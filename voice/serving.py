@@ -12,6 +12,7 @@ import uvicorn
 from channels.routing import ProtocolTypeRouter, URLRouter
 
 from voice import doors, runtime
+from voice.call_socket import CallSocket
 from voice.routing import websocket_urlpatterns
 from voice.runtime import VoiceRuntime
 
@@ -106,7 +107,7 @@ def make_config(*, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=5,
-        ws="websockets-sansio",
+        ws=CallSocket,
         ws_max_size=LARGEST_MESSAGE,
         ws_per_message_deflate=False,  # audio does not compress, and every frame would pay
     )

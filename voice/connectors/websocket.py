@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import cache
+from secrets import token_bytes
 from ssl import SSLContext
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
@@ -22,6 +23,7 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from agents.providers.errors import Failure, ProviderError
+from voice.websocket_frames import BINARY, TEXT, pack
 
 from .refusals import refusal
 
@@ -102,13 +104,14 @@ class WebSocket(asyncio.Protocol):
         """Send text or binary. What is sent on a connection that is gone is lost, as `on_lost` has told."""
         if not self.open:
             return
-        for message in messages:
-            if isinstance(message, str):
-                self._frames.send_text(message.encode())
-            else:
-                self._frames.send_binary(message)
-        self._write()
         assert self._transport is not None
+        if self._transport.is_closing():
+            return
+        for message in messages:
+            # What the package does with a message, without what it needs for extensions and fragments.
+            text = isinstance(message, str)
+            payload = message.encode() if isinstance(message, str) else message
+            self._transport.write(pack(TEXT if text else BINARY, payload, token_bytes(4)))
         if self._transport.get_write_buffer_size() > UNSENT:
             self._lose(self._error(Failure.CONNECTION, "stopped reading what is sent"))
 

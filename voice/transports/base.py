@@ -42,18 +42,21 @@ async def within_limit(sending: Awaitable[None]) -> None:
 
 
 SendText = Callable[[str], Awaitable[None]]
+SendNow = Callable[[str | bytes], bool]
 SendBytes = Callable[[bytes], Awaitable[None]]
 Close = Callable[[], Awaitable[None]]
 
 
 class SocketTransport:
-    """What transports over a WebSocket of ours have in common. `sender` is who is named in the log."""
+    """What transports over a WebSocket of ours have in common. `sender` is who is named in the log; `send_now`
+    sends at once and tells whether it could."""
 
     sender = ""
 
-    def __init__(self, send: SendText, close: Close) -> None:
+    def __init__(self, send: SendText, close: Close, send_now: SendNow | None = None) -> None:
         self.ignored: Counter[str] = Counter()  # events nobody knows, and frames that cannot be read
         self._send = send
+        self._send_now = send_now or (lambda message: False)
         self._close = close
         self._closed = False
 
@@ -66,7 +69,8 @@ class SocketTransport:
     async def _put(self, text: str) -> None:
         if self._closed:
             raise TransportClosed("closed")
-        await within_limit(self._send(text))
+        if not self._send_now(text):
+            await within_limit(self._send(text))
 
     def _ignore(self, what: str) -> None:
         if len(self.ignored) >= MOST_KINDS and what not in self.ignored:

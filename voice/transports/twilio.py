@@ -13,7 +13,7 @@ import orjson
 
 from voice.audio import TELEPHONE, AudioFormat
 
-from .base import CallInput, Close, SendText, SocketTransport
+from .base import CallInput, Close, SendNow, SendText, SocketTransport
 
 _ENCODING: Final = "audio/x-mulaw"
 
@@ -61,8 +61,10 @@ class TwilioTransport(SocketTransport):
     sender = "a stream"
     format: AudioFormat = TELEPHONE
 
-    def __init__(self, stream_sid: str, send: SendText, close: Close) -> None:
-        super().__init__(send, close)
+    def __init__(
+        self, stream_sid: str, send: SendText, close: Close, send_now: SendNow | None = None
+    ) -> None:
+        super().__init__(send, close, send_now)
         sid = orjson.dumps(stream_sid).decode()
         # Envelopes are put together as text: base64 needs no escaping, and this is done 50 times a second.
         self._media = f'{{"event":"media","streamSid":{sid},"media":{{"payload":"'

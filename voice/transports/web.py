@@ -21,7 +21,7 @@ import orjson
 from voice.audio import STUDIO, WIDE_BAND, AudioFormat
 from voice.pipeline.ports import TransportClosed
 
-from .base import CallInput, Close, SendBytes, SendText, SocketTransport, within_limit
+from .base import CallInput, Close, SendBytes, SendNow, SendText, SocketTransport, within_limit
 
 FORMATS: Final = {16_000: WIDE_BAND, 24_000: STUDIO}
 AHEAD_MS: Final = 5000.0  # of audio that a page may send at once, when its line had been stalled
@@ -57,8 +57,9 @@ class WebTransport(SocketTransport):
         send_bytes: SendBytes,
         close: Close,
         clock: Callable[[], float] = time.monotonic,
+        send_now: SendNow | None = None,
     ) -> None:
-        super().__init__(send, close)
+        super().__init__(send, close, send_now)
         self.format = format
         self._send_bytes = send_bytes
         self._clock = clock
@@ -121,7 +122,8 @@ class WebTransport(SocketTransport):
     async def send_audio(self, audio: bytes) -> None:
         if self._closed:
             raise TransportClosed("closed")
-        await within_limit(self._send_bytes(audio))
+        if not self._send_now(audio):
+            await within_limit(self._send_bytes(audio))
 
     async def send_mark(self, name: str) -> None:
         await self._put(_json({"event": "mark", "name": name}))
