@@ -19,7 +19,10 @@ log = logging.getLogger(__name__)
 OpenListener = Callable[[SessionConfig], Awaitable[Listener]]
 
 _KEPT_MS: Final = 5000.0  # that waits for a recogniser to be opened
-_QUIET_MS: Final = 100.0  # while nobody speaks, audio goes out in pieces of that length: each costs a message
+# Audio goes out in pieces, since each costs a message: short ones while the caller speaks, long ones of silence.
+# What is held goes at once when speech begins or ends, and when a turn does.
+_SPOKEN_MS: Final = 40.0
+_QUIET_MS: Final = 200.0
 _AGAIN_SECONDS: Final = 30.0  # a recogniser that is lost twice within this is not worth a third
 _CLOSING_SECONDS: Final = 0.4
 
@@ -48,7 +51,7 @@ class Hearing:
         self._listener: Listener | None = None
         self._held = bytearray()  # not passed on yet
         self._most_held = format.size(_KEPT_MS)
-        self._piece = format.size(_QUIET_MS)
+        self._pieces = {True: format.size(_SPOKEN_MS), False: format.size(_QUIET_MS)}  # while speaking
         self._reading: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._used: list[SpeechUse] = []
@@ -71,7 +74,7 @@ class Hearing:
         self._held += audio
         if self._listener is None:
             del self._held[: -self._most_held]
-        elif self._speaking or len(self._held) >= self._piece:
+        elif len(self._held) >= self._pieces[self._speaking]:
             self._pass_on()
 
     def finish_turn(self) -> None:
