@@ -22,6 +22,8 @@ _FADED: Final = _MEMORY**_EVERY
 _WEIGHTS: Final = _MEMORY ** np.arange(_EVERY - 1, -1, -1)
 _ALIKE: Final = 0.6
 _RATE: Final = 0.5
+_MOST_LOSS_DB: Final = 70.0
+_NO_ECHO_DB: Final = 60.0  # a loss that leaves nothing of the loudest voice
 # Windows before an echo is believed to be fainter than at first: its onset looks fainter.
 _TRUSTED: Final = 40
 
@@ -39,6 +41,7 @@ class EchoGuard:
         self._sent: list[tuple[float, ...]] = []  # windows not learnt from: dB per lag …
         self._heard: list[float] = []  # … and what came in
         self._seen = 0
+        self._skipped = 0  # batches since the last one that was added up
         self._weight = 0.0
         self._inbound = np.zeros(2)  # decaying sums: amplitude, its square
         self._sums = np.zeros((3, _LAGS))  # per lag: outbound amplitude, its square, times inbound
@@ -60,9 +63,18 @@ class EchoGuard:
         self._sent.append(tuple(recent))
         self._heard.append(level_db)
         if len(self._sent) == _EVERY:
-            self._add_up()
-            self._learn()
+            if self._nothing_comes_back():
+                self._skipped += 1
+            else:
+                self._add_up()
+                self._learn()
+            self._sent.clear()
+            self._heard.clear()
         return threshold
+
+    def _nothing_comes_back(self) -> bool:
+        """Whether silence has nothing to teach: it is known that this line has no echo to speak of."""
+        return self.delay_ms is None and self.loss_db >= _NO_ECHO_DB and max(self._heard) < _AUDIBLE_DB
 
     def _loudest(self) -> float:
         """Of what may come back at this moment."""
@@ -75,14 +87,14 @@ class EchoGuard:
         """Take the windows that are not learnt from into the sums, older ones with less weight."""
         sent = 10 ** (np.array(self._sent) / 20)
         heard = 10 ** (np.array(self._heard) / 20)
-        self._sums *= _FADED
+        faded = _FADED ** (1 + self._skipped)
+        self._skipped = 0
+        self._sums *= faded
         self._sums += (_WEIGHTS @ sent, _WEIGHTS @ (sent * sent), (_WEIGHTS * heard) @ sent)
-        self._inbound *= _FADED
+        self._inbound *= faded
         self._inbound += (_WEIGHTS @ heard, _WEIGHTS @ (heard * heard))
-        self._weight = self._weight * _FADED + _WEIGHTS.sum()
+        self._weight = self._weight * faded + _WEIGHTS.sum()
         self._seen += _EVERY
-        self._sent.clear()
-        self._heard.clear()
 
     def _learn(self) -> None:
         mean, power = self._inbound / self._weight
@@ -100,4 +112,4 @@ class EchoGuard:
             loss = 10 * float(np.log10(out_power.max() / max(power, 1e-12)))
             loss = max(loss, self.loss_db)  # it may be the caller that was loud
         if loss < self.loss_db or self._seen >= _TRUSTED:
-            self.loss_db += (min(70.0, max(0.0, loss)) - self.loss_db) * _RATE
+            self.loss_db += (min(_MOST_LOSS_DB, max(0.0, loss)) - self.loss_db) * _RATE
