@@ -223,6 +223,17 @@ async def test_what_came_before_somebody_listened_is_handed_over_first() -> None
         (b"\x09\x81mask!", 1002),  # a ping in parts
         (b"\x8b\x81mask!", 1002),  # an opcode of no kind
     ],
+    # Masks are random; names of tests may not be.
+    ids=(
+        "too long",
+        "far too long",
+        "no UTF-8",
+        "not masked",
+        "part of nothing",
+        "reserved",
+        "ping",
+        "opcode",
+    ),
 )
 async def test_what_is_wrong_ends_the_connection_and_is_not_handed_over(wrong: bytes, code: int) -> None:
     async with attached() as (app, client):

@@ -107,11 +107,8 @@ class WebSocket(asyncio.Protocol):
         assert self._transport is not None
         if self._transport.is_closing():
             return
-        for message in messages:
-            # What the package does with a message, without what it needs for extensions and fragments.
-            text = isinstance(message, str)
-            payload = message.encode() if isinstance(message, str) else message
-            self._transport.write(pack(TEXT if text else BINARY, payload, token_bytes(4)))
+        # What the package does with messages, without what it needs for extensions and fragments.
+        self._transport.write(b"".join([_frame(message) for message in messages]))
         if self._transport.get_write_buffer_size() > UNSENT:
             self._lose(self._error(Failure.CONNECTION, "stopped reading what is sent"))
 
@@ -255,6 +252,11 @@ class WebSocket(asyncio.Protocol):
         return ProviderError(
             category, f"{self.service}: {message}", provider=self.service, nothing_sent=nothing_sent
         )
+
+
+def _frame(message: str | bytes) -> bytes:
+    mask = token_bytes(4)
+    return pack(TEXT, message.encode(), mask) if isinstance(message, str) else pack(BINARY, message, mask)
 
 
 def _nobody(_: object) -> None: ...
