@@ -55,6 +55,21 @@ def test_it_still_hears_a_caller_after_one_has_spoken() -> None:
     assert guard.window(630 * 32.0, -96.0) < -24
 
 
+def test_it_learns_an_echo_that_begins_on_a_quiet_line() -> None:
+    guard = EchoGuard(_agent)
+    for window in range(600):
+        guard.window(window * 32.0, -96.0)
+    assert guard.loss_db > 60
+    for window in range(600, 700):  # the telephone is put on the table
+        guard.window(window * 32.0, _echo(window * 32.0, 250, 25))
+    over = 0
+    for window in range(700, 1300):
+        level = _echo(window * 32.0, 250, 25)
+        over += level > guard.window(window * 32.0, level)
+    assert over <= 3
+    assert guard.delay_ms == pytest.approx(250, abs=40)
+
+
 def test_it_asks_for_little_while_the_agent_is_silent() -> None:
     guard = EchoGuard(lambda at: -96.0)
     assert guard.window(1000, -20.0) == FLOOR_DB
