@@ -11,9 +11,10 @@ from typing import Final
 from agents.prompting import SPOKEN, data_block
 from agents.providers.types import Message
 from voice.agent_ports import Known, Profile
+from voice.pipeline.history import KEPT
 from voice.pipeline.ports import TurnRequest, Utterance
 
-MOST_UTTERANCES: Final = 40
+MOST_UTTERANCES: Final = KEPT  # a call remembers no more of itself
 MOST_CHARACTERS: Final = 12_000  # of history: about 3,000 tokens
 
 _STYLE = f"""{SPOKEN} What you write is read out loud.

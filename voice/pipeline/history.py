@@ -4,7 +4,7 @@ from typing import Final, Literal
 
 from .ports import Utterance
 
-KEPT: Final = 40  # lines; a longer call forgets its beginning. An answer is given no more (voice/prompts.py)
+KEPT: Final = 40  # lines; a longer call forgets its beginning
 
 
 class Line:
