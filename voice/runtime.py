@@ -32,7 +32,7 @@ THREADS: Final = 4  # for the database; the frame path needs none
 SAMPLE_SECONDS: Final = 0.05
 END_SECONDS: Final = 5.0  # that calls are given to end when the process does
 _SWEEP_EVERY: Final = 10  # beats
-_COLLECT_EVERY: Final = 20  # ended calls
+_COLLECT_EVERY: Final = 100  # ended calls, of 0.2 MB each
 _COLLECT_SECONDS: Final = 1.0  # after a call's end: its tasks hold it a little longer
 _ORPHAN_SECONDS: Final = 30.0
 
