@@ -37,6 +37,7 @@ async def hundred_calls(seconds: float) -> Outcome:
     """Have all of them talk for so long, over and over."""
     async with voice_world(free_ports(3), processes=2, slots=CALLS // 2 + 5) as world:
         to = await world.number(VENDORS)
+        world.timer.grid = 0.002
         await converse(world, to, 4, 3)  # what is loaded at the first call is no leak
         before = await world.settled()
         during: list[Footprint] = []

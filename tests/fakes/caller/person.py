@@ -221,7 +221,12 @@ class Person:
 
     async def hears_words(self, count: int, timeout: float = 60) -> None:
         """Wait until so many words have been heard in all."""
-        await self._until(lambda: sum(1 for _ in self.ear.words()) >= count, timeout)
+
+        def heard() -> bool:
+            self.ear.settle(now())  # also when nothing more comes
+            return sum(1 for _ in self.ear.words()) >= count
+
+        await self._until(heard, timeout)
 
     async def interrupt(self, what: str | Clip, *, after_ms: float, timeout: float = 30) -> Exchange:
         """Hear that much of what is being said, then talk over it; returns when the agent is silent."""

@@ -45,10 +45,15 @@ class Lateness:
 
 
 class Timer:
-    """Calls functions at moments of `time.monotonic()`, in order."""
+    """Calls functions at moments of `time.monotonic()`, in order.
 
-    def __init__(self) -> None:
+    `grid`: seconds to which moments are rounded up. A hundred callers want something each 0.2 ms, and to wake for
+    each of it costs more than to do it; no telephone line is as punctual.
+    """
+
+    def __init__(self, grid: float = 0.0) -> None:
         self.lateness = Lateness()
+        self.grid = grid
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._count = itertools.count()
         self._handle: asyncio.TimerHandle | None = None
@@ -62,16 +67,19 @@ class Timer:
     def _wake(self, when: float) -> None:
         if self._handle is not None:
             self._handle.cancel()
+        if self.grid:
+            when = -(-when // self.grid) * self.grid
         self._due = when
         self._handle = asyncio.get_running_loop().call_later(max(0.0, when - now()), self._run)
 
     def _run(self) -> None:
-        heap, note = self._heap, self.lateness.note
+        heap, note, planned = self._heap, self.lateness.note, self._due
         self._due = float("inf")
+        self._handle = None
         moment = now()
         while heap and heap[0][0] <= moment + 0.0005:
             when, _, call, arguments = heapq.heappop(heap)
-            note(max(0.0, moment - when))
+            note(max(0.0, moment - max(when, planned)))
             call(*arguments)
             moment = now()
         if heap:
