@@ -9,6 +9,7 @@ import pytest
 
 from agents.providers.errors import Failure, ProviderError
 from tests.conformance.speech_case import REMOTE_VOICES, VOICES, VoiceCase, loudness
+from tests.fakes.garbage import garbage
 from tests.fakes.speech_vendor import SpeechFault
 from tests.fakes.stamps import Words
 from tests.fakes.vendor_server import Vendors
@@ -73,6 +74,15 @@ async def test_it_speaks_clause_after_clause(voice: VoiceCase) -> None:
     await service.warm(TELEPHONE, TtsOptions())
     for _ in range(3):
         assert await voice.speak(TEXT, service=service)
+
+
+async def test_a_clause_that_is_over_leaves_nothing_behind(remote: VoiceCase) -> None:
+    service = remote.service()
+    await remote.speak(TEXT, service=service)
+    with garbage("voice.", "websockets.client") as left:
+        for _ in range(3):
+            await remote.speak(TEXT, service=service)
+    assert not left, left
 
 
 async def test_it_stops_the_vendor_when_nobody_listens_any_more(remote: VoiceCase) -> None:

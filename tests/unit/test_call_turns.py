@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.fakes.garbage import garbage
 from tests.fakes.virtual_time import virtual
 from tests.unit.call_world import World, now, pause, session
 from voice.pipeline.phrases import phrases
@@ -232,6 +233,21 @@ async def test_it_fails_by_a_guess_only_when_the_guess_is_taken() -> None:
         await world.answered(1)
     assert world.speaker.said == ["Fine."]
     assert world.log.of("error") == []
+
+
+@virtual
+async def test_a_guess_that_was_thrown_away_leaves_nothing_behind() -> None:
+    world = World(config=session(speculate=True, silence_ms=400))
+    world.responder.scripts = [[100.0, ReplyText("Wrong."), 5000.0], [100.0, ReplyText("Right.")]]
+    async with world.live():
+        with garbage("voice.") as left:
+            await world.say("book a table")
+            await pause(200)
+            world.listener.hear("book a table tomorrow")
+            await world.answered(1)
+            await pause(100)
+        assert not left, left
+    assert world.responder.cancelled == ["book a table"]
 
 
 # ---- fillers ------------------------------------------------------------------------------------

@@ -160,9 +160,11 @@ class WebSocket(asyncio.Protocol):
             self._frames.receive_eof()
         self._read()
         self._lose(self._farewell(error))
-        # Nothing more is told. Who listened holds us: the circle would wait for the collector of garbage, which
-        # does not come by during calls.
+        # Nothing more is told, and no circle is left that would wait for the collector of garbage, which does not
+        # come by during calls: who listened holds us, and the protocol is held by its parser and that one's error.
         self.on_message, self.on_lost = _nobody, _nobody
+        self._frames.parser.close()
+        self._frames.parser_exc = None
 
     # The rest is between us.
 

@@ -22,7 +22,7 @@ class Answer:
         self.asked = ""  # what the agent was asked, after the stages before it
         self._clock_ms = clock_ms
         self._queue: asyncio.Queue[ReplyPiece | Exception | None] = asyncio.Queue()
-        self._task = tasks.spawn(self._read(pieces), "answer")
+        self._task: asyncio.Task[None] | None = tasks.spawn(self._read(pieces), "answer")
 
     async def _read(self, pieces: AsyncGenerator[ReplyPiece, None]) -> None:
         try:
@@ -48,7 +48,10 @@ class Answer:
 
     def cancel(self) -> None:
         """Stop the model. Idempotent."""
-        self._task.cancel()
+        # What was cancelled keeps its frames, and they hold us: nothing is to wait for the collector of garbage.
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
 
 
 class Speculation:
