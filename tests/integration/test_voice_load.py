@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 from dataclasses import dataclass
+from statistics import linear_regression
 
 import pytest
 import uvloop
@@ -123,9 +124,8 @@ def test_it_talks_to_a_hundred_callers_for_half_an_hour_and_does_not_grow():
         for each in outcome.during
         if each.calls == CALLS and each.at > outcome.during[0].at + seconds / 3
     ]
-    third = len(settled) // 3
-    first = sum(each.memory_mb for each in settled[:third]) / third
-    last = sum(each.memory_mb for each in settled[-third:]) / third
+    line = linear_regression([each.at for each in settled], [each.memory_mb for each in settled])
+    grown = line.slope * (settled[-1].at - settled[0].at)
     print([round(each.memory_mb, 1) for each in settled])
-    print(f"memory over the last two thirds: {first:.1f} -> {last:.1f} MB")
-    assert last - first <= 1.0  # two processes, half a megabyte each
+    print(f"memory grew by {grown:.2f} MB in the last {(settled[-1].at - settled[0].at) / 60:.0f} minutes")
+    assert grown <= 1.0  # two processes, half a megabyte each
