@@ -102,8 +102,8 @@ def make_world(runs: int = 3, steps: int = 2) -> Run:
             project=project, network=network, provider="web", expires_at=now + timedelta(hours=1)
         )
         call = PhoneCall.objects.create(
-            project=project, network=network, session_id=session.pk, transport="web", state="active",
-            worker="voice-1", started_at=now, mos=4.1, use=[{"connector": "local", "kind": "tts"}],
+            project=project, network=network, session_id=session.pk, run_id=run.pk, transport="web",
+            state="active", worker="voice-1", started_at=now, mos=4.1, use=[{"connector": "local", "kind": "tts"}],
             latencies={"first_frame": {"p50": 400.0, "p95": 500.0, "p99": 510.0}}, statistics={"seconds": 3},
         )  # fmt: skip
         Turn.objects.create(

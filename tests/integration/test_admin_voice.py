@@ -7,6 +7,7 @@ from django.test import Client
 
 from agents.models import ModelCall
 from networks.models import Network, Project
+from tasks.models import Run
 from tests.integration.admin_world import log_in, make_world, messages_of, page
 from voice.models import CallEvent, PhoneCall, PhoneNumber, Turn, VoiceSession
 
@@ -79,6 +80,7 @@ def test_it_shows_a_call_on_one_page(staff: Client) -> None:
     model_call = ModelCall.objects.first()
     assert model_call is not None
     assert page(ModelCall, "change", model_call.pk) in html
+    assert page(Run, "change", call.run_id) in html
     for target, lookup in (
         (Turn, "call__id__exact"),
         (CallEvent, "call__id__exact"),

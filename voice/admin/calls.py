@@ -150,7 +150,7 @@ class PhoneCallAdmin(ReadOnlyAdmin):
     fields = (
         ("status", "end_reason", "error"),
         ("who", "direction", "transport"),
-        ("network_", "project_", "session_"),
+        ("network_", "project_", "session_", "run_"),
         ("external_id", "worker_", "request_id"),
         ("created_at", "started_at", "ended_at"),
         ("took", "turn_count", "interruptions", "false_interruptions"),
@@ -175,6 +175,7 @@ class PhoneCallAdmin(ReadOnlyAdmin):
     status = state_column()
     network_ = link_column("network_id", "networks.network", "Network", "network.name")
     project_ = link_column("project_id", "networks.project", "Project", "project.name")
+    run_ = link_column("run_id", "tasks.run", "Run that leads it")
 
     @display(description="Session")
     def session_(self, obj: PhoneCall) -> Any:
