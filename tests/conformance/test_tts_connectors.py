@@ -85,6 +85,18 @@ async def test_a_clause_that_is_over_leaves_nothing_behind(remote: VoiceCase) ->
     assert not left, left
 
 
+async def test_a_socket_that_broke_off_leaves_nothing_behind(vendors: Vendors) -> None:
+    case = VoiceCase("elevenlabs", vendors)
+    vendors.elevenlabs.always = SpeechFault("cut", after_ms=300)
+    with garbage("voice.", "websockets.client") as left:
+        service = case.service()
+        for _ in range(3):
+            with pytest.raises(ProviderError):
+                await case.speak(TEXT, service=service)
+    assert not left, left
+    await case.aclose()
+
+
 async def test_it_stops_the_vendor_when_nobody_listens_any_more(remote: VoiceCase) -> None:
     assert remote.vendor is not None
     remote.vendor.set(chunk_ms=100, chunk_interval_ms=20)

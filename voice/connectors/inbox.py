@@ -36,7 +36,10 @@ class Inbox(Generic[T]):
         """Wait for the next item; None at the end. Raises what `fail` was given."""
         item = await self._items.get()
         if isinstance(item, ProviderError):
-            raise item
+            try:
+                raise item
+            finally:
+                del item  # an error keeps its frames, and this one would keep the error
         return item
 
     async def read(self) -> AsyncGenerator[T, None]:

@@ -113,6 +113,7 @@ class _Clause:
         # Attempts hold their clause: without these circles nothing waits for the collector of garbage.
         self._leader = None
         self._all.clear()
+        self._failures.clear()
         while not self._news.empty():
             self._news.get_nowait()
 

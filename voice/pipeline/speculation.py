@@ -43,7 +43,10 @@ class Answer:
         else:
             piece = self._queue.get_nowait()
         if isinstance(piece, Exception):
-            raise piece
+            try:
+                raise piece
+            finally:
+                del piece  # an error keeps its frames, and this one would keep the error
         return piece
 
     def cancel(self) -> None:
