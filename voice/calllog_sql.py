@@ -84,11 +84,24 @@ SUMMARIES = """
 UPDATE voice_phonecall c
 SET state = 'ended', end_reason = left(r.reason, 30), error = left(r.error, 500), ended_at = r.ended_at,
     reserved_until = NULL, turn_count = r.turns, interruptions = r.interruptions,
-    false_interruptions = r.false_interruptions, mos = r.mos, latencies = r.latencies,
-    statistics = r.statistics, use = r.use
+    false_interruptions = r.false_interruptions, mos = r.mos, statistics = r.statistics, use = r.use
 FROM jsonb_to_recordset(%s) AS r(call text, reason text, error text, ended_at timestamptz, turns int,
-    interruptions int, false_interruptions int, mos float, latencies jsonb, statistics jsonb, use jsonb)
+    interruptions int, false_interruptions int, mos float, statistics jsonb, use jsonb)
 WHERE c.id = r.call
+"""
+
+# Percentiles by the nearest rank, of all turns: a process that kept them itself would grow with its calls.
+LATENCIES = """
+UPDATE voice_phonecall c SET latencies = coalesce((
+    SELECT jsonb_object_agg(stage, told) FROM (
+        SELECT key AS stage, jsonb_build_object(
+            'p50', percentile_disc(0.50) WITHIN GROUP (ORDER BY value::numeric),
+            'p95', percentile_disc(0.95) WITHIN GROUP (ORDER BY value::numeric),
+            'p99', percentile_disc(0.99) WITHIN GROUP (ORDER BY value::numeric)) AS told
+        FROM voice_turn t, jsonb_each(t.latencies) WHERE t.call_id = c.id GROUP BY key
+    ) AS stages
+), '{}')
+WHERE c.id IN (SELECT call FROM jsonb_to_recordset(%s) AS r(call text))
 """
 
 # A call costs what its speech services and its model calls do; what speculation spent is in it.

@@ -66,6 +66,8 @@ class BatchStore:
             for kind, statement in _STATEMENTS.items():
                 if rows[kind]:
                     cursor.execute(statement, [_json(rows[kind])])
+            if rows["summary"]:
+                cursor.execute(sql.LATENCIES, [_json(rows["summary"])])
             paid = {row["call"] for kind in ("settle", "summary") for row in rows[kind] if row.get("call")}
             if paid:
                 cursor.execute(sql.COSTS, [_json([{"call": call} for call in sorted(paid)])])

@@ -14,8 +14,14 @@ def settle() -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.TELL_LOST)
         told = {row[0] for row in cursor.fetchall()}
+        if told:
+            cursor.execute(sql.LATENCIES, [_calls(told)])
         cursor.execute(sql.SETTLE_LOST)
         paid = {row[0] for row in cursor.fetchall() if row[0]}
         if paid:
-            cursor.execute(sql.COSTS, [orjson.dumps([{"call": call} for call in sorted(paid)]).decode()])
+            cursor.execute(sql.COSTS, [_calls(paid)])
     return len(told)
+
+
+def _calls(ids: set[str]) -> str:
+    return orjson.dumps([{"call": call} for call in sorted(ids)]).decode()

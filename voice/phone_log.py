@@ -1,9 +1,7 @@
 """What is written down of one call, and counted of it."""
 
-import math
 import time
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from voice import metrics
@@ -11,9 +9,6 @@ from voice.pipeline.ports import CallSummary, TurnRecord
 from voice.records import RecordWriter
 from voice.redaction import redact, redact_value
 from voice.timestamps import iso
-
-PERCENTILES: Final = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
-
 
 # Many a second, and worth nothing afterwards.
 _ONLY_WATCHED: Final = frozenset({"transcript.partial", "speculation.kept", "speculation.dropped"})
@@ -26,7 +21,6 @@ class PhoneLog:
         self.call_id = call_id
         self._writer = writer
         self._redact = redact
-        self._latencies: dict[str, array[float]] = {}  # a few bytes a turn, for calls of an hour
         self._over = False
         metrics.call_started()
 
@@ -40,8 +34,6 @@ class PhoneLog:
         )
 
     def turn(self, record: TurnRecord) -> None:
-        for stage, value in record.latencies.items():
-            self._latencies.setdefault(stage, array("f")).append(value)
         clean = redact if self._redact() else str
         row = {
             "call": self.call_id,
@@ -77,7 +69,6 @@ class PhoneLog:
             "interruptions": summary.interruptions,
             "false_interruptions": summary.false_interruptions,
             "mos": summary.mos,
-            "latencies": {stage: percentiles(values) for stage, values in self._latencies.items()},
             "statistics": dict(summary.statistics) | {"seconds": round(summary.seconds, 2)},
             "use": [
                 {
@@ -95,11 +86,3 @@ class PhoneLog:
 
     def measure(self, name: str, value: float) -> None:
         metrics.measure(name, value)
-
-
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 of at least one value, by the nearest rank."""
-    ordered = sorted(values)
-    return {
-        name: round(ordered[math.ceil(share * len(ordered)) - 1], 1) for name, share in PERCENTILES.items()
-    }

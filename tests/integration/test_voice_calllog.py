@@ -370,6 +370,8 @@ asyncio.run(main())
 
 async def test_it_settles_what_a_dead_process_left_open(writer: CallWriter, call: PhoneCall) -> None:
     lost = await journal(writer, call).begin(START)
+    for number in range(1, 21):
+        writer.open(call.pk).turn(record(number, latencies={"first_frame": 10.0 * number}))
     assert await writer.flush()
 
     def die() -> None:
@@ -383,4 +385,5 @@ async def test_it_settles_what_a_dead_process_left_open(writer: CallWriter, call
     assert (row.state, float(row.cost), float(row.reserved)) == ("unknown", 0.25, 0)
     await in_database(call.refresh_from_db)
     assert float(call.cost) == 0.25
+    assert call.latencies == {"first_frame": {"p50": 100.0, "p95": 190.0, "p99": 200.0}}
     assert await in_database(lambda: events_of(call)) == [(1, "call.ended")]
