@@ -238,7 +238,9 @@ class _Attempt:
             try:
                 async for piece in stream:
                     clause.post(self, piece)
-                    # Much of a clause may come at once: what is here is heard before the rest is unpacked.
+                    # Much of a clause may come at once: what is here is queued by the one who reads, and sent by the
+                    # one who plays, before the rest is unpacked.
+                    await asyncio.sleep(0)
                     await asyncio.sleep(0)
             finally:
                 await stream.aclose()
