@@ -9,10 +9,13 @@ from typing import Any
 from .caller.line import CLEAN, Line
 from .caller.person import Person
 from .caller.report import Report
+from .caller.timer import Lateness
 from .voice_world import VoiceWorld
 
 QUESTION = "when will my parcel arrive"
 STOP = "stop talking now please"
+LATE = 0.040  # seconds after the last sample was played: a frame that comes then is heard to be late
+PAUSE = 1.0  # seconds that pass at least between two answers
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,18 @@ async def _decisions(world: VoiceWorld) -> tuple[float, float]:
 
 def latencies(reports: Sequence[Report]) -> list[float]:
     return [value for report in reports for value in report.latencies_ms]
+
+
+def breaks(reports: Sequence[Report], lateness: Lateness) -> list[float]:
+    """Silences inside answers, in ms: frames that reached the carrier more than 40 ms after it had played all it had.
+    Between two answers of `converse` a caller hears nothing for longer. What the simulator's own lateness may have
+    made is left out."""
+    return [
+        (end - start) * 1000
+        for report in reports
+        for start, end in report.gaps
+        if LATE < end - start < PAUSE and not lateness.within(start, end)
+    ]
 
 
 def realistic(world: VoiceWorld) -> None:

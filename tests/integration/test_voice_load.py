@@ -10,8 +10,9 @@ import pytest
 import uvloop
 
 from tests.fakes.stalls import Stalls, stalls
-from tests.fakes.voice_measures import converse, latencies, quantile
+from tests.fakes.voice_measures import breaks, converse, latencies, quantile
 from tests.fakes.voice_world import VENDORS, Footprint, VoiceWorld, free_ports, punctual, voice_world
+from voice.pipeline.far_end import LEAST_LEAD_MS
 
 CALLS = 100
 # Descriptors that two processes may keep: a connection to the database for each of their nine threads, opened when
@@ -29,6 +30,7 @@ class Outcome:
     refused: list[str]
     gave_up: int
     ends: list[str]
+    late_frames: list[float]
     late_sends: int
     simulator_kept_up: bool
     machine: Stalls
@@ -51,11 +53,13 @@ async def hundred_calls(seconds: float) -> Outcome:
         after = await rested(world, before, 60)
         details = await world.details(reports, seconds=60)
         found = latencies(reports)
+        broken = breaks(reports, world.timer.lateness)
         late = sum(detail["statistics"].get("late_sends", 0) for detail in details.values())
         print(
             f"\n{CALLS} calls for {time.monotonic() - began:.0f} s: {len(found)} turns, p50 "
             f"{quantile(found, 0.5):.0f}, p95 {quantile(found, 0.95):.0f} ms at our edge, "
-            f"{sum(report.gave_up for report in reports)} callers gave up, {late} sends late; simulator: "
+            f"{sum(report.gave_up for report in reports)} callers gave up, {len(broken)} frames heard late "
+            f"{[round(each) for each in sorted(broken)[-9:]]}, {late} sends behind their plan; simulator: "
             f"{world.timer.lateness}; the machine stood still {machine}; before {before}; after {after}"
         )
         return Outcome(
@@ -66,6 +70,7 @@ async def hundred_calls(seconds: float) -> Outcome:
             [report.refused for report in reports if report.refused],
             sum(report.gave_up for report in reports),
             [detail["end_reason"] for detail in details.values()],
+            broken,
             late,
             world.timer.lateness.acceptable,
             machine,
@@ -115,10 +120,12 @@ def test_it_talks_to_a_hundred_callers_for_half_an_hour_and_does_not_grow():
     seconds = float(os.environ.get("MESH_SOAK_SECONDS", "1800"))
     outcome = uvloop.run(hundred_calls(seconds))
     judge(outcome)
-    if outcome.machine.watched and outcome.machine.worst_ms < 20:
-        assert outcome.late_sends == 0
+    if outcome.machine.watched and outcome.machine.worst_ms < LEAST_LEAD_MS:
+        assert outcome.late_frames == []
     else:
-        print("this machine stood still itself, or it is not known: late sends are not judged")
+        print(
+            "this machine stood still for longer than what callers have in hand: late frames are not judged"
+        )
     settled = [
         each
         for each in outcome.during

@@ -439,9 +439,7 @@ class Person:
         report.seconds = moment - self._started if self._started else 0.0
         self.ear.settle(moment)
         report.words = list(self.ear.words())
-        report.gaps_ms = [
-            (later.start - earlier.end) * 1000 for earlier, later in itertools.pairwise(self.ear.sounds)
-        ]
+        report.gaps = [(before.end, after.start) for before, after in itertools.pairwise(self.ear.sounds)]
         self.hung_up.set()
         for _, future in self._waiters:
             if not future.done():

@@ -59,12 +59,16 @@ class Report:
     gave_up: bool = False  # what the script waited for did not come
     hung_up_by: str = ""  # caller, agent
     close_code: int = 0
-    gaps_ms: list[float] = field(default_factory=list)  # silences inside the agent's speech
+    gaps: list[tuple[float, float]] = field(default_factory=list)  # the agent's silences, at the caller's ear
     words: list[Heard] = field(default_factory=list)  # everything the caller heard, where it is stamped
 
     @property
     def latencies_ms(self) -> list[float]:
         return [e.latency_ms for e in self.exchanges if e.latency_ms is not None and not e.interrupting]
+
+    @property
+    def gaps_ms(self) -> list[float]:
+        return [(end - start) * 1000 for start, end in self.gaps]
 
     @property
     def heard(self) -> str:

@@ -5,7 +5,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 now = time.monotonic
@@ -20,12 +20,24 @@ class Lateness:
     late: int = 0  # by more than 10 ms
     worst_ms: float = 0.0
     sum_ms: float = 0.0
+    when: list[tuple[float, float]] = field(default_factory=list)  # it was late from, to
 
-    def note(self, seconds: float) -> None:
+    def note(self, moment: float, due: float) -> None:
+        """Something that was due then is done at this moment."""
+        seconds = max(0.0, moment - due)
         self.events += 1
         self.sum_ms += seconds * 1000
-        self.late += seconds > _LATE
         self.worst_ms = max(self.worst_ms, seconds * 1000)
+        if seconds > _LATE:
+            self.late += 1
+            if self.when and due <= self.when[-1][1]:
+                self.when[-1] = (min(due, self.when[-1][0]), moment)
+            else:
+                self.when.append((due, moment))
+
+    def within(self, start: float, end: float) -> bool:
+        """Whether it was late at some time between these."""
+        return any(since < end and until > start for since, until in self.when)
 
     @property
     def mean_ms(self) -> float:
@@ -79,7 +91,7 @@ class Timer:
         moment = now()
         while heap and heap[0][0] <= moment + 0.0005:
             when, _, call, arguments = heapq.heappop(heap)
-            note(max(0.0, moment - max(when, planned)))
+            note(moment, max(when, planned))
             call(*arguments)
             moment = now()
         if heap:
