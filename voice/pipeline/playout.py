@@ -47,7 +47,7 @@ class Playout:
         self._frame = transport.format.size(FRAME_MS)
         self._far = FarEnd()
         self._turns: dict[int, QueuedTurn] = {}
-        self._finished = array("i")  # characters heard of turns that are long over; their number is the place
+        self._oldest = 0  # turns before this one are long over
         self._marks: dict[str, Mark] = {}
         self._serial = 0
         self._marked_at = 0.0  # position
@@ -158,10 +158,13 @@ class Playout:
     # ---- what has become of it ----------------------------------------------------------------
 
     def heard(self, turn: int) -> int:
-        """How many characters of the turn's spoken text the caller has heard by now."""
+        """How many characters of the turn's spoken text the caller has heard by now. Of the last turns only:
+        raises LookupError for one that is long over."""
         state = self._turns.get(turn)
         if state is None:
-            return self._finished[turn] if 0 <= turn < len(self._finished) else 0
+            if turn < self._oldest:
+                raise LookupError(f"turn {turn} is long over")
+            return 0
         if state.cut is not None:
             return state.heard(state.cut.position(float("inf")))  # it still plays until the clear is there
         return state.heard(self._far.position(self._now()))
@@ -354,14 +357,12 @@ class Playout:
     def _turn(self, number: int) -> QueuedTurn | None:
         """The turn, begun if it is new; None when it is long over."""
         state = self._turns.get(number)
-        if state is None and number >= len(self._finished):
+        if state is None and number >= self._oldest:
             state = self._turns[number] = QueuedTurn()
             if len(self._turns) > _REMEMBERED:
                 oldest = next(iter(self._turns))
                 if self._turns[oldest].over.is_set():
-                    heard = self.heard(oldest)
-                    self._finished.extend([0] * (oldest - len(self._finished)))  # of turns without a sound
-                    self._finished.append(heard)
+                    self._oldest = oldest + 1
                     del self._turns[oldest]
         return state
 
