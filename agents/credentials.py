@@ -39,6 +39,11 @@ class StoredCredentials:
         own = self._own.get((project_id, provider)) if self._own else None
         return own or installation_credential(provider)
 
+    def providers(self) -> set[str]:
+        """Those that somebody has a key for: the installation, or a project as of the last refresh."""
+        own = {provider for _, provider in self._own or ()}
+        return own | {provider for provider in settings.PROVIDERS if installation_credential(provider)}
+
     def refresh(self) -> None:
         """Read the table now, on this thread."""
         self._own = _load()

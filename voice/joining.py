@@ -3,6 +3,7 @@
 Runs on the voice process's event loop, after the call has been let in.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from voice.pipeline.ports import LineControl
 from voice.runtime import RunningCall, VoiceRuntime
 from voice.transports.daily import DailyLine, DailyTransport
 from voice.transports.daily_rooms import DailyRooms
-from voice.transports.extras import MissingPackage
+from voice.transports.extras import MissingPackage, load_all
 from voice.transports.livekit import LiveKitLine, LiveKitTransport
 from voice.transports.paced import PacedTransport
 from voice.transports.vendor import VendorFailed
@@ -112,6 +113,7 @@ async def enter(runtime: VoiceRuntime, record: slots.CallRecord, offer: Mapping[
 async def _connect(
     runtime: VoiceRuntime, record: slots.CallRecord, offer: Mapping[str, Any]
 ) -> tuple[PacedTransport, dict[str, Any], LineControl | None]:
+    await asyncio.to_thread(load_all, record.transport)
     if record.transport == "webrtc":
         browser = WebRtcTransport([IceServer(**each) for each in settings.WEBRTC_ICE_SERVERS])
         return browser, dict(await browser.answer(offer.get("sdp", ""), offer.get("type", ""))), None

@@ -36,8 +36,9 @@ class Parts:
     stages: "Stages | None" = None  # those outside
 
     def refresh(self) -> None:
-        """Read the catalogue again. Blocks."""
+        """Read the catalogue again, and import the SDKs that there are new keys for. Blocks."""
         self.catalogue.refresh()
+        _import_sdks()
 
     async def aclose(self) -> None:
         """Close everything; the writer last, for closing may be worth a line."""
@@ -80,7 +81,12 @@ def prepare() -> LiveCatalogue:
         credentials.refresh()
     finally:
         connections.close_all()
-    for kind in registry.PROVIDERS:
-        if kind == "rehearsal" or credentials.get("", kind) is not None:
-            registry.load(kind)
+    _import_sdks()
     return catalogue
+
+
+def _import_sdks() -> None:
+    # Each takes up to a second, which no call is to wait for.
+    for kind in credentials.providers() | {"rehearsal"}:
+        if kind in registry.PROVIDERS:
+            registry.load(kind)

@@ -50,6 +50,15 @@ def test_it_skips_providers_without_a_key(owner: Caller, credentials: StoredCred
     assert local.model == "llama"
 
 
+def test_it_knows_which_providers_anybody_has_a_key_for(
+    owner: Caller, credentials: StoredCredentials
+) -> None:
+    assert credentials.providers() == {"anthropic", "openai_compatible"}
+    set_credential(project_id=owner.project.pk, provider="google", api_key="theirs")
+    credentials.refresh()
+    assert credentials.providers() == {"anthropic", "openai_compatible", "google"}
+
+
 @pytest.mark.django_db(transaction=True)
 async def test_it_asks_no_database_on_an_event_loop(credentials: StoredCredentials) -> None:
     assert credentials.get("project_x", "anthropic") is not None
