@@ -1,4 +1,4 @@
-"""How a caller gets into a voice session: what the answer to a new session says about its transport."""
+"""How a caller gets into a voice session: what the answer to a new or an extended one says about its transport."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -16,7 +16,8 @@ _TRANSPORT_AT: Final = "/connectors/transport/primary"
 
 
 def entrance_of(session: VoiceSession) -> dict[str, Any]:
-    """What a client needs to bring a caller in. It opens the session's door, so it is told once, at its creation."""
+    """What a client needs to bring a caller in. It opens the session's door for as long as the session lives, so it
+    is told to who makes the session and to who extends it, and not to who looks at it."""
     return {"type": session.provider} | _ENTRANCES[session.provider](session)
 
 

@@ -41,8 +41,15 @@ def open_room(provider: str, *, seconds: int) -> dict[str, str]:
     return _asked(_open(provider, f"mesh-{new_nonce()}", seconds))
 
 
+def keep_room(session: VoiceSession, *, seconds: int) -> None:
+    """Let a session's room be entered for so long from now. Raises a problem like `open_room`."""
+    if session.provider == "daily":  # LiveKit's rooms know no end: its tokens do
+        _asked(_keep(session.room["room"], seconds))
+
+
 def close_room(session: VoiceSession) -> None:
-    """Close a session's room. The vendor closes it anyway in a while, so that a failure is only logged."""
+    """Close the room of a session that nobody is in. The vendor closes it anyway in a while, so that a failure
+    is only logged."""
     if not session.room:
         return
     try:
@@ -65,6 +72,11 @@ async def _open(provider: str, name: str, seconds: int) -> dict[str, str]:
     async with DailyRooms(daily_keys()) as daily:
         room = await daily.create(name, seconds=seconds)
     return {"room_url": room.url, "room": room.name}
+
+
+async def _keep(name: str, seconds: int) -> None:
+    async with DailyRooms(daily_keys()) as daily:
+        await daily.keep(name, seconds=seconds)
 
 
 async def _close(provider: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """Voice sessions over HTTP: created with a config, listed, read, changed, extended, ended, cleaned up."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,8 @@ from django.utils import timezone
 from agents.models import Agent
 from networks.models import Network
 from tests.unit.voice_config_bodies import EXAMPLE, changed
+from voice import tokens
+from voice.addresses import token_key
 from voice.models import PhoneCall, VoiceSession
 
 from .conftest import Caller, make_caller
@@ -66,6 +69,19 @@ def test_it_shows_a_browser_its_socket(owner: Caller, network: Network) -> None:
     assert transport["ws_url"].endswith(f"/ws/voice/web/{transport['token']}")
     assert transport["audio"] == {"encoding": "pcm16", "sample_rates": [16_000, 24_000]}
     assert made["ttl_seconds"] == 60
+
+
+def test_it_opens_the_browsers_socket_for_as_long_as_the_session_lives(
+    owner: Caller, network: Network
+) -> None:
+    made = owner.post(NEW, {"network_id": network.pk, "provider": "web", "ttl_seconds": 60}).json()
+    longer = owner.post(f"{SESSIONS}/{made['id']}/ttl", {"ttl_seconds": 7200}).json()
+    in_an_hour = time.time() + 3600
+    with pytest.raises(tokens.TokenRefused):
+        tokens.read(token_key(), "browser", made["transport"]["token"], now=in_an_hour)
+    ticket = tokens.read(token_key(), "browser", longer["transport"]["token"], now=in_an_hour)
+    assert longer["transport"]["ws_url"].endswith(longer["transport"]["token"])
+    assert ticket.subject == made["id"]
 
 
 def test_it_lets_the_transport_of_the_config_win(owner: Caller, network: Network) -> None:

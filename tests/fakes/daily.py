@@ -1,6 +1,7 @@
 """Daily's REST, as far as rooms and meeting tokens go.
 
 POST   /v1/rooms            {name, privacy, properties}
+POST   /v1/rooms/{name}     {properties}
 DELETE /v1/rooms/{name}
 POST   /v1/meeting-tokens   {properties}
 """
@@ -65,8 +66,13 @@ class DailyServer:
             return self._room(json.loads(exchange.body))
         if exchange.method == "POST" and path == "/meeting-tokens":
             return self._token(json.loads(exchange.body)["properties"])
+        name = path.removeprefix("/rooms/")
+        if exchange.method == "POST" and path.startswith("/rooms/"):
+            if name not in self.rooms:
+                return 404, {"error": "not-found", "info": f"room {name} not found"}
+            self.rooms[name]["properties"] |= json.loads(exchange.body)["properties"]
+            return 200, {"name": name, "config": self.rooms[name]["properties"]}
         if exchange.method == "DELETE" and path.startswith("/rooms/"):
-            name = path.removeprefix("/rooms/")
             if self.rooms.pop(name, None) is None:
                 return 404, {"error": "not-found", "info": f"room {name} not found"}
             return 200, {"deleted": True, "name": name}

@@ -112,13 +112,16 @@ async def test_livekit_webhooks_are_believed_only_with_its_signature(livekit: Li
             read_webhook(keys_of(livekit), *forged)
 
 
-async def test_daily_makes_a_private_room_that_ends_with_the_session(daily: DailyServer) -> None:
-    async with DailyRooms(DailyKeys(daily.api_key, daily.url)) as rooms:
+async def test_daily_makes_a_private_room_that_is_entered_while_the_session_lives(daily: DailyServer) -> None:
+    async with DailyRooms(DailyKeys(daily.api_key, daily.url), clock=lambda: 4e9) as rooms:
         room = await rooms.create("s1", seconds=600)
         assert room.url == "https://mesh.daily.co/s1"
         made = daily.rooms["s1"]
         assert made["privacy"] == "private"
-        assert made["properties"]["eject_at_room_exp"] is True
+        assert made["properties"]["exp"] == 4_000_000_600
+        assert made["properties"]["eject_at_room_exp"] is False  # a call goes on when its session is over
+        await rooms.keep("s1", seconds=900)
+        assert made["properties"]["exp"] == 4_000_000_900
         await rooms.delete("s1")
         await rooms.delete("s1")
         assert daily.rooms == {}

@@ -76,7 +76,10 @@ class ConfigBody(Body):
     turn = TurnTaking(required=False)
     language = Language(required=False, help_text="Default `en-US`.")
     network_id = Text(
-        required=False, min_length=1, max_length=40, help_text="Whose agent answers; default: the first one."
+        required=False,
+        min_length=1,
+        max_length=40,
+        help_text="Whose agent answers; default: the first one that is active, where `llm` names `network`.",
     )
     dialog = Dialog(required=False)
 
@@ -183,6 +186,12 @@ class TtlAnswer(serializers.Serializer[Any]):
     session_id = serializers.CharField()
     ttl_seconds = serializers.IntegerField()
     expires_at = serializers.DateTimeField()
+
+
+class NewTtlAnswer(TtlAnswer):
+    transport = serializers.DictField(
+        help_text="As in the answer to a new session; what it holds lives as long."
+    )
 
 
 class CleanupAnswer(serializers.Serializer[Any]):

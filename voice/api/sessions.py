@@ -22,6 +22,7 @@ from .serializers import (
     ConfigAnswer,
     ConfigBody,
     NewSessionAnswer,
+    NewTtlAnswer,
     SessionAnswer,
     SessionBody,
     SessionDetailAnswer,
@@ -80,7 +81,8 @@ class SessionView(SessionMesh):
     def delete(self, request: Request, session_id: str) -> HttpResponse:
         session = selectors.access_session_for(caller(request), session_id, over=True)
         sessions.end_session(session=session)
-        rooms.close_room(session)
+        if not selectors.participants_of(session):
+            rooms.close_room(session)
         return empty()
 
 
@@ -108,16 +110,18 @@ class SessionTtlView(SessionMesh):
         return Response(shapes.shape_ttl(selectors.access_session_for(caller(request), session_id)))
 
     @document(
-        answer=TtlAnswer,
+        answer=NewTtlAnswer,
         body=TtlBody,
         also={410},
-        summary="Set the life that a session has left from now on; nothing is added",
+        summary="Set the life that a session has left from now on (nothing is added); the answer has a new way in",
     )
     @idempotent
     def post(self, request: Request, session_id: str) -> Response:
         session = selectors.access_session_for(caller(request), session_id)
-        values = read_body(TtlBody, request)
-        return Response(shapes.shape_ttl(sessions.extend_session(session=session, **values)))
+        seconds = read_body(TtlBody, request)["ttl_seconds"]
+        rooms.keep_room(session, seconds=seconds)
+        session = sessions.extend_session(session=session, ttl_seconds=seconds)
+        return Response(shapes.shape_ttl(session) | {"transport": entrances.entrance_of(session)})
 
 
 class CleanupView(SessionMesh):

@@ -21,7 +21,7 @@ ACCEPT_SECONDS: Final = 0.5  # for somebody to take a work
 HUNG_SECONDS: Final = 1.5  # of silence of a member that has work of ours
 AVOID_SECONDS: Final = 5.0  # without a kind of stage whose members hang
 PATROL_SECONDS: Final = 0.1
-BEHIND: Final = 250  # audio messages that a stage may leave unheard: five seconds of a call
+BEHIND: Final = 250  # audio messages that a stage may leave unheard: ten seconds of speech
 
 
 class StageAway(Exception):

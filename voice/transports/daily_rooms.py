@@ -49,10 +49,10 @@ class DailyRooms:
         await self._client.aclose()
 
     async def create(self, name: str, *, seconds: int) -> DailyRoom:
-        """Make a private room, for voices only, that is gone after so many seconds with everybody in it."""
+        """Make a private room, for voices only, that can be entered for so many seconds. Who is in it then stays."""
         properties = {
             "exp": int(self._clock()) + seconds,
-            "eject_at_room_exp": True,
+            "eject_at_room_exp": False,
             "max_participants": 4,
             "start_video_off": True,
             "enable_chat": False,
@@ -62,6 +62,10 @@ class DailyRooms:
             "POST", "rooms", {"name": name, "privacy": "private", "properties": properties}
         )
         return DailyRoom(str(made["name"]), str(made["url"]))
+
+    async def keep(self, name: str, *, seconds: int) -> None:
+        """Let a room be entered for so many seconds from now."""
+        await self._ask("POST", f"rooms/{name}", {"properties": {"exp": int(self._clock()) + seconds}})
 
     async def token(self, room: str, *, seconds: int, name: str, owner: bool = False) -> str:
         """Make a token that lets one participant into one room."""

@@ -4,7 +4,7 @@ Binary frames are PCM16 little-endian mono, both ways, at the rate that `start` 
 
     from the browser   start {sample_rate} · mark {name} · dtmf {digit} · stop
     to the browser     ready {call_id, sample_rate} · mark {name} · clear · transcript {role, text, …}
-                       state {state} · latency {…} · end {reason}
+                       state {state} · turn {number, latencies, …} · end {reason}
 
 The page plays audio in order, sends a mark back when what came before it was played, and empties its queue at
 `clear`, sending back the marks that were in it: the manners of Twilio.
