@@ -8,7 +8,7 @@
     mesh.E011 voice processes     mesh.E012 PUBLIC_VOICE_URL       mesh.W006 Twilio without https
     mesh.E013 TWILIO_BASE_URL     mesh.E014 stages without NATS    mesh.W007 extras that are missing
     mesh.E015 unknown stages      mesh.E016 NATS_URL               mesh.W008 numbers without an auth token
-    mesh.E011 media storage       mesh.E017 NATS_PREFIX
+    mesh.E011 media storage       mesh.E017 NATS_PREFIX            mesh.E018 MESH_VOICE_INNER_URL
 
 The checks of the catalogue read the database, so they run with `check --database default` and `migrate`.
 """
@@ -153,6 +153,13 @@ def _voice() -> Iterator[CheckMessage]:
             "PUBLIC_VOICE_URL is no wss:// address.",
             hint="wss://voice.example.com; it may hold {worker} and {port}.",
             id="mesh.E012",
+        )
+    inner = settings.MESH_VOICE_INNER_URL
+    if inner and (urlsplit(inner).scheme not in ("http", "https") or "{worker}" not in inner):
+        yield Error(
+            "MESH_VOICE_INNER_URL is no http(s) address with {worker} in it.",
+            hint="http://{worker}:8090 where processes find each other by name; else leave it empty.",
+            id="mesh.E018",
         )
     if settings.TWILIO["base_url"] and urlsplit(settings.TWILIO["base_url"]).scheme not in ("http", "https"):
         yield Error(

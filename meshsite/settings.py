@@ -218,6 +218,8 @@ MESH_VOICE_CALLS_PER_PROJECT = env.int("MESH_VOICE_CALLS_PER_PROJECT", 0)  # at 
 MESH_VOICE_CALL_DAYS = env.int("MESH_VOICE_CALL_DAYS", 0)
 MESH_VOICE_RECORDING_DAYS = env.int("MESH_VOICE_RECORDING_DAYS", 0)
 PUBLIC_VOICE_URL = env.str("PUBLIC_VOICE_URL", "").rstrip("/")  # wss://…; empty: PUBLIC_BASE_URL's host
+# http://…, with {worker}: where our own processes reach a voice process; empty: where everybody does.
+MESH_VOICE_INNER_URL = env.str("MESH_VOICE_INNER_URL", "").rstrip("/")
 WEBRTC_ICE_SERVERS = env.json("WEBRTC_ICE_SERVERS", [])  # of ours: [{"urls", "username", "credential"}]
 NATS_URL = env.str("NATS_URL", "")
 NATS_PREFIX = env.str("NATS_PREFIX", "mesh")  # of subjects: installations that share a server differ

@@ -44,8 +44,10 @@ def offer_url(address: str, token: str) -> str:
 
 
 def enter_url(address: str, worker: str, transport: str, token: str) -> str:
-    """Where one of our processes tells another to take a call that has no stream."""
-    return http_address(address) + ENTER.format(worker=worker, transport=transport, token=token)
+    """Where one of our processes tells another to take a call that has no stream: at MESH_VOICE_INNER_URL, for the
+    address that the world knows may not be reached from within."""
+    inner = settings.MESH_VOICE_INNER_URL.replace("{worker}", worker)
+    return (inner or http_address(address)) + ENTER.format(worker=worker, transport=transport, token=token)
 
 
 def http_address(address: str) -> str:

@@ -55,6 +55,8 @@ def test_it_finds_nothing_wrong_with_a_good_environment(good: Any) -> None:
         ("MESH_VOICE_DRAIN_SECONDS", -1, "mesh.E011"),
         ("MESH_VOICE_NAME", "voice/1", "mesh.E011"),
         ("PUBLIC_VOICE_URL", "https://voice.example.com", "mesh.E012"),
+        ("MESH_VOICE_INNER_URL", "ws://{worker}:8090", "mesh.E018"),
+        ("MESH_VOICE_INNER_URL", "http://voice-1:8090", "mesh.E018"),
         ("TWILIO", {"account_sid": "", "base_url": "localhost:9100"}, "mesh.E013"),
         ("MESH_VOICE_STAGES", ["stt"], "mesh.E014"),
         ("MEDIA_STORAGE_URL", "s3://bucket/calls", "mesh.E011"),

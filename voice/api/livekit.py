@@ -1,4 +1,5 @@
-"""LiveKit's webhook: somebody dialled one of our numbers and waits in a room that a dispatch rule made for him.
+"""LiveKit's webhook: somebody has come into a room. Either he dialled one of our numbers, and a dispatch rule made
+the room for him, or it is a voice session's, and he came with its token. Our agent joins him.
 
 A coroutine, because the answer waits until our agent has joined. Signed by LiveKit with our own secret. What
 LiveKit repeats has the same effect once: a room is one call.
@@ -13,12 +14,13 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
 from networks.models import Network
-from voice import joining, metrics, rooms, slots
+from voice import joining, metrics, rooms, sessions, slots
 from voice.config_parsing import ConfigInvalid, parse, to_json
 from voice.joining import Slot
-from voice.models import PhoneNumber
+from voice.models import PhoneNumber, VoiceSession
+from voice.selectors import participants_of
 from voice.transports.extras import MissingPackage
-from voice.transports.livekit_rooms import PHONE_ROOMS, LiveKitRooms, read_webhook
+from voice.transports.livekit_rooms import CALLER, PHONE_ROOMS, LiveKitRooms, read_webhook
 from voice.transports.vendor import VendorFailed
 from web.problems import Problem
 from web.requests import current_request_id
@@ -34,7 +36,7 @@ _TELEPHONE = 3  # livekit.protocol's ParticipantInfo.Kind.SIP
 @csrf_exempt
 @require_POST
 async def livekit_event(request: HttpRequest) -> HttpResponse:
-    """Something happened in a room. Only telephone callers matter here: sessions' rooms are joined by `join`."""
+    """Something happened in a room. Only a caller who comes matters here."""
     if not settings.LIVEKIT["api_secret"]:
         return HttpResponse(status=404)
     try:
@@ -44,10 +46,31 @@ async def livekit_event(request: HttpRequest) -> HttpResponse:
         metrics.refused("webhook")
         log.warning("a webhook is refused", why=str(error))
         return HttpResponseForbidden("The signature is missing or wrong.\n", content_type="text/plain")
-    called = event.event == "participant_joined" and event.participant.kind == _TELEPHONE
-    if called and event.room.name.startswith(PHONE_ROOMS):
-        await _take(event)
+    if event.event == "participant_joined":
+        if event.participant.kind == _TELEPHONE and event.room.name.startswith(PHONE_ROOMS):
+            await _take(event)
+        elif event.participant.identity == CALLER:
+            await _join(event.room.name)
     return HttpResponse(status=204)
+
+
+async def _join(room: str) -> None:
+    """Send an agent into a session's room, where there is none yet (`join` may have been asked for before)."""
+    try:
+        slot = await in_database(_reserve_in)(room)
+        if slot is not None:
+            await enter_slot(slot, {})
+    except Problem as problem:
+        if problem.code != "conflict":  # which says that the agent came in this moment
+            log.warning("a caller waits for an agent in vain", room=room, why=problem.detail)
+
+
+def _reserve_in(room: str) -> Slot | None:
+    """A slot for the session whose room it is; None for a room of nobody's, and where the agent is. Raises a problem."""
+    session = VoiceSession.objects.filter(sessions.live(), provider="livekit", room__room=room).first()
+    if session is None or participants_of(session):
+        return None
+    return joining.reserve(session)
 
 
 async def _take(event: Any) -> None:
