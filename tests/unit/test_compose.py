@@ -1,7 +1,9 @@
 """docker-compose.yml, Prometheus and Grafana: valid, and about things that exist in the code."""
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -23,6 +25,18 @@ OPS = ROOT / "ops"
 VOICE = {"voice-1", "voice-2"}
 STAGES = {"stage-stt", "stage-llm", "stage-tts"}
 OURS = {"migrate", "web", "worker", "flower"} | VOICE | STAGES
+# Packages that stages outside and the other transports need.
+EXTRAS = {"nats-py", "aiortc", "livekit", "livekit-api", "daily-python"}
+# Read by the voice code, and none that compose passes on; why.
+NOT_PASSED = {
+    "MESH_DATA_DIR": "the image has it",
+    "HOST": "the image and the commands have it",
+    "PORT": "of the proxy in compose; the image has the web's",
+    "VALKEY_URL": "another name for REDIS_URL",
+    "MESH_VOICE_NAME": "in the command: one a service",
+    "MESH_VOICE_PORT": "the default: the proxy asks there",
+    "DAILY_DOMAIN": "nothing comes of it",
+}
 # Read by the programs in the images, not by our settings.
 THEIRS = re.compile(r"POSTGRES_(USER|DB)|GF_\w+|FORWARDED_ALLOW_IPS")
 KEYWORDS = {
@@ -137,6 +151,67 @@ def test_it_names_only_variables_that_the_example_explains() -> None:
     assert used <= explained, sorted(used - explained)
 
 
+def variables() -> dict[str, dict[str, str]]:
+    """Of each setting the variables that it is made from, with how each is read: str, int, json …"""
+    found: dict[str, dict[str, str]] = {}
+    for line in ast.parse((ROOT / "meshsite/settings.py").read_text()).body:
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                found.setdefault(target.id, {}).update(_reads(line))
+    return found
+
+
+def _reads(line: ast.stmt) -> Iterator[tuple[str, str]]:
+    for call in ast.walk(line):
+        match call:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="env"), attr=kind),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield name, kind
+
+
+def read_by_voice() -> dict[str, str]:
+    """The variables that the voice code reads by way of the settings, with how."""
+    files = [*(ROOT / "voice").rglob("*.py"), *(ROOT / "meshsite/management/commands").glob("voice*.py")]
+    named = {name for file in files for name in re.findall(r"\bsettings\.([A-Z_]+)\b", file.read_text())}
+    return {
+        variable: kind
+        for setting, read in variables().items()
+        if setting in named
+        for variable, kind in read.items()
+    }
+
+
+def test_it_passes_on_what_the_voice_code_reads() -> None:
+    explained = set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    read = read_by_voice()
+    assert {"NATS_PREFIX", "LIVEKIT_SIP_URI", "MESH_VOICE_REALTIME", "DEEPGRAM_BASE_URL"} <= set(read)
+    assert set(NOT_PASSED) <= set(read)
+    for name in ("web", *VOICE, *STAGES):
+        passed = set(services()[name]["environment"])
+        assert not (set(read) & explained) - passed - set(NOT_PASSED), name
+        assert not passed & set(NOT_PASSED), name
+
+
+def test_it_never_passes_on_an_empty_text_where_another_value_is_read() -> None:
+    """An empty text is "not set" for a text and for a list; of a number or of JSON it is an error."""
+    kinds = {variable: kind for read in variables().values() for variable, kind in read.items()}
+    for name in OURS:
+        for variable, value in services()[name]["environment"].items():
+            if kinds.get(variable) not in (None, "str", "list"):
+                assert not re.search(r":?-\}$", str(value)), (name, variable)
+    assert json.loads(_default("WEBRTC_ICE_SERVERS")) == []
+    assert _default("NATS_PREFIX")  # a subject cannot begin with nothing
+
+
+def _default(variable: str) -> str:
+    found = re.fullmatch(r"\$\{" + variable + r":-(.*)\}", services()["voice-1"]["environment"][variable])
+    assert found
+    return found[1]
+
+
 @cache
 def metric_labels() -> dict[str, set[str]]:
     """Every sample name of ours and of django-prometheus, with its labels."""
@@ -201,11 +276,14 @@ def test_it_lays_out_a_dashboard_without_overlaps() -> None:
 
 def test_it_scrapes_the_services_that_compose_starts() -> None:
     config = yaml.safe_load((OPS / "prometheus/prometheus.yml").read_text())
+    asked = set()
     for job in config["scrape_configs"]:
         for source in job["dns_sd_configs"]:
             for service in source["names"]:
+                asked.add(service)
                 assert str(source["port"]) in services()[service]["expose"]
-    for name in ("web", "worker", *VOICE):
+    assert asked == {"web", "worker", *VOICE, *STAGES}
+    for name in asked:
         assert services()[name]["environment"]["MESH_METRICS_PORT"] in services()[name]["expose"]
 
 
@@ -225,6 +303,35 @@ def test_it_copies_into_the_image_what_the_ignore_file_lets_through() -> None:
     copied = set(re.findall(r"^COPY (?!--)(\S+)", (OPS / "Dockerfile").read_text(), re.MULTILINE))
     assert copied == allowed
     assert all((ROOT / path).exists() for path in copied)
+
+
+def installed(name: str) -> set[str]:
+    """The packages that a file of requirements names, and the files that it includes."""
+    found: set[str] = set()
+    for line in (ROOT / name).read_text().splitlines():
+        if line.startswith("-r "):
+            found |= installed(line[3:].strip())
+        elif package := re.match(r"[A-Za-z0-9._-]+(?===)", line):
+            found.add(package[0])
+    return found
+
+
+def test_it_installs_what_stages_and_other_transports_need() -> None:
+    """`stage-*` end without nats-py; a session by WebRTC, LiveKit or Daily is refused without its package."""
+    dockerfile = (OPS / "Dockerfile").read_text()
+    files = set(re.findall(r"pip install -r /build/(\S+)", dockerfile))
+    packages = set[str]().union(*(installed(name) for name in files))
+    assert packages >= EXTRAS, sorted(EXTRAS - packages)
+    assert packages >= {"django", "channels"}
+    allowed = set(re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    built = set(re.findall(r"^COPY (\S+) /build/$", dockerfile, re.MULTILINE))
+    included = {
+        line[3:].strip()
+        for name in files
+        for line in (ROOT / name).read_text().splitlines()
+        if line.startswith("-r ")
+    }
+    assert files | included <= built & allowed
 
 
 def test_it_shows_every_metric_of_ours_somewhere() -> None:
