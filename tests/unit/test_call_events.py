@@ -321,6 +321,21 @@ async def test_it_listens_by_another_service_from_the_turn_after_a_change() -> N
     assert world.summary.use[0].seconds > 0
 
 
+@virtual
+async def test_it_writes_down_how_it_was_heard_and_how_late_its_own_clock_was() -> None:
+    world = World()
+    async with world.live():
+        await world.say("hello there")
+        await world.answered(1)
+        assert world.call is not None
+        for _ in range(40):
+            world.call.network(loss=0.2, round_trip_ms=90)
+    statistics = world.summary.statistics
+    assert round(statistics["reported_loss"], 3) == 0.2
+    assert statistics["round_trip_ms"] == 90
+    assert statistics["loop_lag_ms"] == 0  # by a virtual clock
+
+
 # ---- what breaks --------------------------------------------------------------------------------
 
 

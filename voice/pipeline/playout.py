@@ -61,7 +61,7 @@ class Playout:
         self._waiter: asyncio.Future[None] | None = None
         self._timed = False
         self.underruns = 0
-        self.late_frames = 0
+        self.late_sends = 0
         self.worst_late_ms = 0.0
 
     # ---- what is to be said -------------------------------------------------------------------
@@ -234,7 +234,7 @@ class Playout:
             if await self._sleep(wait) and wait is not None:
                 late = self._now() - asked - wait
                 self.worst_late_ms = max(self.worst_late_ms, late)
-                self.late_frames += late > _LATE_MS
+                self.late_sends += late > _LATE_MS
 
     async def _feed(self) -> float | None:
         """Send what is due. Returns the milliseconds until more is, None when there is nothing to send."""
