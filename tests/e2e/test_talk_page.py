@@ -1,9 +1,5 @@
 """`/talk` in a real browser, on a fresh service without any key: recorded speech in, an agent's voice out."""
 
-import shutil
-import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +11,6 @@ from tests.fakes.caller.recordings import read_wav, recordings
 from tests.integration.test_supervisor import Service
 
 PHRASE = "do not disturb"
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    folder = Path(tempfile.mkdtemp(prefix="mesh-test-"))
-    folder.chmod(0o711)
-    service = Service(folder)
-    service.wait_for("is ready")
-    yield service
-    service.process.send_signal(signal.SIGTERM)
-    service.wait_ended()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.skipif(program() is None, reason="no Chromium on this machine")
