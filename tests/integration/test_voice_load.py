@@ -1,4 +1,6 @@
-"""A hundred callers at once: nobody is refused, nothing is left over. How fast it was is printed, not judged."""
+"""A hundred callers at once: nobody is refused, no frame is heard late, nothing is left over.
+
+How fast it was is printed, not judged."""
 
 import asyncio
 import os
@@ -107,6 +109,12 @@ def judge(outcome: Outcome) -> None:
     assert max(each.calls for each in outcome.during) == CALLS
     assert outcome.turns >= CALLS
     assert outcome.gave_up == 0
+    if outcome.machine.watched and outcome.machine.worst_ms < LEAST_LEAD_MS:
+        assert outcome.late_frames == []
+    else:
+        print(
+            "this machine stood still for longer than what callers have in hand: late frames are not judged"
+        )
 
 
 @pytest.mark.timeout(400)
@@ -120,12 +128,6 @@ def test_it_talks_to_a_hundred_callers_for_half_an_hour_and_does_not_grow():
     seconds = float(os.environ.get("MESH_SOAK_SECONDS", "1800"))
     outcome = uvloop.run(hundred_calls(seconds))
     judge(outcome)
-    if outcome.machine.watched and outcome.machine.worst_ms < LEAST_LEAD_MS:
-        assert outcome.late_frames == []
-    else:
-        print(
-            "this machine stood still for longer than what callers have in hand: late frames are not judged"
-        )
     settled = [
         each
         for each in outcome.during
