@@ -7,7 +7,7 @@ import time
 
 import uvloop
 
-from . import chain, engine, voice, workflows
+from . import chain, engine, voice, voice_stages, workflows
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
     asyncio.run(workflows.main())
     asyncio.run(chain.main())
     uvloop.run(voice.main())
+    uvloop.run(voice_stages.main())
 
 
 main()
