@@ -130,12 +130,16 @@ class Exchange:
         """The address of this server in place of the public one."""
         return f"ws://127.0.0.1:{self.port}{urlsplit(public_url).path}"
 
-    async def dial(self, public_url: str, **headers: str) -> ClientConnection:
+    async def dial(
+        self, public_url: str, *, compression: str | None = None, **headers: str
+    ) -> ClientConnection:
         """Open a stream as Twilio does; raises `InvalidStatus` when it is refused."""
         signature = tokens.twilio_signature(AUTH_TOKEN, public_url)
         given = {"X-Twilio-Signature": signature} | headers
         return await connect(
-            self.here(public_url), additional_headers={k: v for k, v in given.items() if v}, compression=None
+            self.here(public_url),
+            additional_headers={k: v for k, v in given.items() if v},
+            compression=compression,
         )
 
 

@@ -260,6 +260,11 @@ async def test_it_carries_audio_marks_and_keys_both_ways(exchange: Exchange) -> 
     assert exchange.runtime.calls == {}
 
 
+async def test_it_compresses_no_audio_whatever_a_carrier_offers(exchange: Exchange) -> None:
+    async with await exchange.dial(stream_url(await a_ring()), compression="deflate") as stream:
+        assert stream.protocol.extensions == []
+
+
 async def test_it_ends_a_call_whose_socket_is_lost(exchange: Exchange) -> None:
     stream = await exchange.dial(stream_url(await a_ring()))
     await stream.send(start())
