@@ -15,7 +15,7 @@ from .spoken import FIRST_PACE, FRAME_MS, Spoken
 
 _STEP_MS: Final = 40.0  # what is sent at a time once the lead stands
 _MARK_EVERY_MS: Final = 200.0
-_REMEMBERED: Final = 6  # turns whose playhead may still move
+_REMEMBERED: Final = 3  # turns whose playhead may still move: one is cut short while the next begins
 _LEVELS: Final = 256  # sent frames whose level is kept: five seconds
 _LATE_MS: Final = 40.0
 _MARKS: Final = 256  # that may be on their way
