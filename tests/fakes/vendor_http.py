@@ -75,7 +75,9 @@ class Exchange:
         self._transport.close()
 
     def reset(self) -> None:
-        """Drop the connection with a TCP reset."""
+        """Drop the connection with a TCP reset, unless it is gone."""
+        if self._transport.is_closing():
+            return
         with socket.socket(fileno=self._duplicate()) as handle:
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
