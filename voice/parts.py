@@ -38,7 +38,8 @@ class Parts:
     def refresh(self) -> None:
         """Read the catalogue again, and import the SDKs that there are new keys for. Blocks."""
         self.catalogue.refresh()
-        _import_sdks()
+        credentials.refresh()
+        registry.load_known(credentials.providers())  # no call is to wait for that
 
     async def aclose(self) -> None:
         """Close everything; the writer last, for closing may be worth a line."""
@@ -81,12 +82,5 @@ def prepare() -> LiveCatalogue:
         credentials.refresh()
     finally:
         connections.close_all()
-    _import_sdks()
+    registry.load_known(credentials.providers())
     return catalogue
-
-
-def _import_sdks() -> None:
-    # Each takes up to a second, which no call is to wait for.
-    for kind in credentials.providers() | {"rehearsal"}:
-        if kind in registry.PROVIDERS:
-            registry.load(kind)

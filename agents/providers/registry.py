@@ -1,6 +1,6 @@
 """Kinds of providers and where they live. A module, and the SDK it needs, is imported on first use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import cast
 
@@ -18,6 +18,12 @@ PROVIDERS = {
 }
 
 Factory = Callable[[Credential, Callable[[str], Capabilities]], Provider]
+
+
+def load_known(kinds: Iterable[str]) -> None:
+    """Import those of these kinds that there are, and the rehearsal. Takes up to a second each, once a process."""
+    for kind in {*kinds, "rehearsal"} & PROVIDERS.keys():
+        load(kind)
 
 
 def load(kind: str) -> Factory:

@@ -203,9 +203,7 @@ def _prepare() -> None:
     import_functions(settings.MESH_FUNCTION_MODULES)
     credentials.refresh()
     connections.close_all()
-    for kind in registry.PROVIDERS:
-        if kind == "rehearsal" or credentials.get("", kind) is not None:
-            registry.load(kind)
+    registry.load_known(credentials.providers())
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)  # the default collects hundreds of times a second under load
