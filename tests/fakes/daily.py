@@ -2,6 +2,7 @@
 
 POST   /v1/rooms            {name, privacy, properties}
 POST   /v1/rooms/{name}     {properties}
+POST   /v1/rooms/{name}/eject  {ids}
 DELETE /v1/rooms/{name}
 POST   /v1/meeting-tokens   {properties}
 """
@@ -36,6 +37,7 @@ class DailyServer:
         self.api_key = api_key
         self.rooms: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, dict[str, Any]] = {}
+        self.ejected: list[str] = []
         self.broken = ""  # answered instead of JSON
         self._numbers = itertools.count(1)
         self._server = HttpServer(self._serve)
@@ -66,10 +68,13 @@ class DailyServer:
             return self._room(json.loads(exchange.body))
         if exchange.method == "POST" and path == "/meeting-tokens":
             return self._token(json.loads(exchange.body)["properties"])
-        name = path.removeprefix("/rooms/")
+        name, _, action = path.removeprefix("/rooms/").partition("/")
         if exchange.method == "POST" and path.startswith("/rooms/"):
             if name not in self.rooms:
                 return 404, {"error": "not-found", "info": f"room {name} not found"}
+            if action == "eject":
+                self.ejected += (ids := json.loads(exchange.body)["ids"])
+                return 200, {"ejectedIds": ids}
             self.rooms[name]["properties"] |= json.loads(exchange.body)["properties"]
             return 200, {"name": name, "config": self.rooms[name]["properties"]}
         if exchange.method == "DELETE" and path.startswith("/rooms/"):

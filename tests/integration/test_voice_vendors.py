@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.fakes.daily import DailyServer
+from tests.fakes.daily_sdk import DailySdk
 from tests.fakes.livekit import LiveKitServer
+from voice.transports.daily import DailyLine, DailyTransport
 from voice.transports.daily_rooms import DailyKeys, DailyRooms
 from voice.transports.livekit_rooms import AGENT, LiveKitKeys, LiveKitRooms, read_webhook, token
 from voice.transports.vendor import VendorFailed
@@ -125,6 +127,19 @@ async def test_daily_makes_a_private_room_that_is_entered_while_the_session_live
         await rooms.delete("s1")
         await rooms.delete("s1")
         assert daily.rooms == {}
+
+
+async def test_hanging_up_at_daily_sends_the_caller_out_and_leaves_the_room(daily: DailyServer) -> None:
+    keys = DailyKeys(daily.api_key, daily.url)
+    async with DailyRooms(keys) as rooms:
+        await rooms.create("s1", seconds=600)
+    transport = DailyTransport(DailySdk())  # type: ignore[arg-type]
+    line = DailyLine(keys, "s1", transport)
+    await line.hang_up()  # nobody came
+    assert daily.ejected == []
+    transport.caller = "p-1"
+    await line.hang_up()
+    assert (daily.ejected, list(daily.rooms)) == (["p-1"], ["s1"])
 
 
 async def test_daily_tokens_open_one_room_for_so_long(daily: DailyServer) -> None:

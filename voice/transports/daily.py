@@ -178,7 +178,7 @@ class DailyTransport(PacedTransport):
 
 
 class DailyLine:
-    """A caller in a room. Telephone callers can be handed over by SIP."""
+    """A caller in a room."""
 
     def __init__(self, keys: DailyKeys, room: str, transport: DailyTransport) -> None:
         self._keys = keys
@@ -189,8 +189,10 @@ class DailyLine:
         raise NotPossible("A caller in this room cannot be transferred.")
 
     async def hang_up(self) -> None:
-        async with DailyRooms(self._keys) as rooms:
-            await rooms.delete(self._room)
+        """Send the caller out. The room stays: it is the session's, which may have another call."""
+        if self._transport.caller:
+            async with DailyRooms(self._keys) as rooms:
+                await rooms.eject(self._room, self._transport.caller)
 
 
 def _settle(future: "asyncio.Future[str | None]", error: str | None) -> None:

@@ -78,6 +78,14 @@ class DailyRooms:
         made = await self._ask("POST", "meeting-tokens", {"properties": properties})
         return str(made["token"])
 
+    async def eject(self, name: str, participant: str) -> None:
+        """Send one participant out. One who has gone, or whose room has, is no error."""
+        try:
+            await self._ask("POST", f"rooms/{name}/eject", {"ids": [participant]})
+        except VendorFailed as error:
+            if error.status != 404:
+                raise
+
     async def delete(self, name: str) -> None:
         """Send everybody out. A room that is not there is no error."""
         try:
