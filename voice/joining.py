@@ -141,6 +141,8 @@ async def _have(
     finally:
         call.end("cancelled")
         await transport.aclose()
+        if record.session_id and record.transport in ("livekit", "daily"):
+            await runtime.in_thread(rooms.close_left, record.session_id)
 
 
 def _incoming(session: VoiceSession, external_id: str) -> slots.Incoming:

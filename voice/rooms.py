@@ -8,7 +8,7 @@ import structlog
 from django.conf import settings
 
 from voice.models import VoiceSession
-from voice.sessions import remaining_seconds
+from voice.sessions import live, remaining_seconds
 from voice.tokens import new_nonce
 from voice.transports.daily_rooms import DailyKeys, DailyRooms
 from voice.transports.extras import MissingPackage
@@ -61,6 +61,13 @@ def close_room(session: VoiceSession) -> None:
 def way_in(session: VoiceSession) -> dict[str, Any]:
     """What a caller's page needs to enter a session's room: its address, its name, and a token for it."""
     return dict(session.room) | {"token": _asked(_token(session))}
+
+
+def close_left(session_id: str) -> None:
+    """Close the room of a session that is over, for its last call has ended. Blocks for the vendor's answer."""
+    session = VoiceSession.objects.filter(pk=session_id).exclude(live()).first()
+    if session is not None:
+        close_room(session)
 
 
 async def _open(provider: str, name: str, seconds: int) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.fakes.livekit_rtc import Rtc, microphone, participant
 from tests.integration.doors_world import CONFIG, Client, client, exchange
 from tests.integration.lines_world import Exchange, eventually, in_thread, make_number, until_true
 from voice import joining
+from voice.api import livekit as webhook
 from voice.models import PhoneCall, VoiceSession
 from voice.sessions import remaining_seconds
 from voice.transports.livekit import LiveKitLine, LiveKitTransport
@@ -74,6 +75,7 @@ async def test_a_session_that_ends_leaves_the_call_that_is_in_its_room(
         assert answer.status_code == 410
         livekit_room.room.act("participant_disconnected", participant())
         await until_true(lambda: PhoneCall.objects.filter(end_reason="caller_hung_up").exists())
+        await eventually(lambda: livekit.rooms == {})
 
 
 async def test_a_daily_session_has_a_room_and_a_token_for_its_caller(
@@ -153,21 +155,15 @@ def ringing(livekit: LiveKitServer, number: str, room: str = "phone-_+1500555000
 
 
 async def test_the_agent_comes_by_itself_when_livekit_says_that_a_sessions_caller_is_there(
-    client: Client, exchange: Exchange, settings: Any, livekit_room: Rtc
+    client: Client, exchange: Exchange, settings: Any, livekit_room: Rtc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(webhook, "_ENDING_SECONDS", 0.1)
     async with LiveKitServer() as livekit:
         use(settings, livekit)
         created = await client.session("livekit")
         room = created["transport"]["room"]
         for identity in ("a-stranger", CALLER, CALLER):  # it is told twice
-            body, signature = livekit.webhook(
-                {
-                    "event": "participant_joined",
-                    "room": {"name": room},
-                    "participant": {"identity": identity, "kind": "STANDARD"},
-                }
-            )
-            assert (await told(body, signature)).status_code == 204
+            assert (await told(*comes(livekit, room, identity))).status_code == 204
             assert await in_thread(PhoneCall.objects.count) == (identity == CALLER)
         livekit_room.room.act("track_subscribed", microphone(), None, participant())
         await eventually(lambda: exchange.calls)
@@ -175,6 +171,32 @@ async def test_the_agent_comes_by_itself_when_livekit_says_that_a_sessions_calle
         assert (call.transport, call.session_id) == ("livekit", created["session_id"])
         livekit_room.room.act("participant_disconnected", participant())
         await until_true(lambda: PhoneCall.objects.filter(end_reason="caller_hung_up").exists())
+
+
+async def test_a_caller_who_comes_back_at_once_has_an_agent_again(
+    client: Client, exchange: Exchange, settings: Any, livekit_room: Rtc
+) -> None:
+    async with LiveKitServer() as livekit:
+        use(settings, livekit)
+        room = (await client.session("livekit"))["transport"]["room"]
+        await told(*comes(livekit, room))
+        livekit_room.room.act("track_subscribed", microphone(), None, participant())
+        await eventually(lambda: exchange.calls)
+        livekit_room.room.act("participant_disconnected", participant())
+        assert (await told(*comes(livekit, room))).status_code == 204  # the first call is about to end
+        ended, begun = await in_thread(lambda: list(PhoneCall.objects.order_by("created_at")))
+        assert (ended.end_reason, begun.state) == ("caller_hung_up", PhoneCall.State.ACTIVE)
+
+
+def comes(livekit: LiveKitServer, room: str, identity: str = CALLER) -> tuple[str, str]:
+    """Somebody has come into a session's room."""
+    return livekit.webhook(
+        {
+            "event": "participant_joined",
+            "room": {"name": room},
+            "participant": {"identity": identity, "kind": "STANDARD"},
+        }
+    )
 
 
 async def test_livekits_telephone_callers_reach_the_number_they_dialled(

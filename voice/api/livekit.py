@@ -2,10 +2,12 @@
 the room for him, or it is a voice session's, and he came with its token. Our agent joins him.
 
 A coroutine, because the answer waits until our agent has joined. Signed by LiveKit with our own secret. What
-LiveKit repeats has the same effect once: a room is one call.
+LiveKit repeats has the same effect once while a call lasts: a caller's own room, or a session, has one at a time.
 """
 
-from typing import Any
+import asyncio
+import time
+from typing import Any, Final
 
 import structlog
 from django.conf import settings
@@ -19,7 +21,7 @@ from voice.config_parsing import ConfigInvalid, parse, to_json
 from voice.joining import Slot
 from voice.models import PhoneNumber, VoiceSession
 from voice.selectors import participants_of
-from voice.transports.extras import MissingPackage
+from voice.transports.extras import MissingPackage, load_all
 from voice.transports.livekit_rooms import CALLER, PHONE_ROOMS, LiveKitRooms, read_webhook
 from voice.transports.vendor import VendorFailed
 from web.problems import Problem
@@ -30,6 +32,7 @@ from .joining import enter_slot
 
 log = structlog.get_logger(__name__)
 
+_ENDING_SECONDS: Final = 4.0  # that a call may take to end
 _TELEPHONE = 3  # livekit.protocol's ParticipantInfo.Kind.SIP
 
 
@@ -40,6 +43,7 @@ async def livekit_event(request: HttpRequest) -> HttpResponse:
     if not settings.LIVEKIT["api_secret"]:
         return HttpResponse(status=404)
     try:
+        await asyncio.to_thread(load_all, "livekit")  # the SDK takes a while, once
         authorization = request.headers.get("Authorization", "").removeprefix("Bearer ")
         event = read_webhook(rooms.livekit_keys(), request.body.decode(), authorization)
     except (VendorFailed, MissingPackage, UnicodeDecodeError) as error:
@@ -55,21 +59,35 @@ async def livekit_event(request: HttpRequest) -> HttpResponse:
 
 
 async def _join(room: str) -> None:
-    """Send an agent into a session's room, where there is none yet (`join` may have been asked for before)."""
-    try:
-        slot = await in_database(_reserve_in)(room)
-        if slot is not None:
-            await enter_slot(slot, {})
-    except Problem as problem:
-        if problem.code != "conflict":  # which says that the agent came in this moment
-            log.warning("a caller waits for an agent in vain", room=room, why=problem.detail)
+    """Send an agent into a session's room, unless one is there (`join` may have been asked for before).
+
+    Who left and comes back at once finds a call that is about to end: its slot is waited for.
+    """
+    give_up = time.monotonic() + _ENDING_SECONDS
+    while True:
+        try:
+            slot = await in_database(_reserve_in)(room)
+            if slot is not None:
+                await enter_slot(slot, {})
+            return
+        except Problem as problem:
+            if problem.code != "conflict":
+                log.warning("a caller waits for an agent in vain", room=room, why=problem.detail)
+                return
+        if time.monotonic() > give_up:
+            log.info("a session's caller came, and has an agent", room=room)
+            return
+        await asyncio.sleep(_ENDING_SECONDS / 10)
 
 
 def _reserve_in(room: str) -> Slot | None:
-    """A slot for the session whose room it is; None for a room of nobody's, and where the agent is. Raises a problem."""
+    """A slot for the session whose room it is; None for a room of nobody's. Raises a problem, `conflict` where the
+    session has a call."""
     session = VoiceSession.objects.filter(sessions.live(), provider="livekit", room__room=room).first()
-    if session is None or participants_of(session):
+    if session is None:
         return None
+    if participants_of(session):  # not `reserve`, which writes down whom it refuses
+        raise Problem("conflict")
     return joining.reserve(session)
 
 
