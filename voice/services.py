@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from psycopg.errors import UniqueViolation
 
 from agents.models import Agent
@@ -12,7 +14,7 @@ from networks.models import ApiKey, Network, Project
 from networks.selectors import networks_for
 from web.problems import Conflict, FieldError, Invalid, NotAvailable, NotFound, Problem
 
-from . import outbound, rooms, sessions, slots
+from . import entrances, outbound, rooms, sessions, slots
 from .config import TRANSPORT, SessionConfig
 from .config_flow import LLM
 from .config_parsing import NETWORK, parse, read, to_json
@@ -95,6 +97,15 @@ def start_session(*, project: Project, wanted: NewSession) -> VoiceSession:
         ttl_seconds=wanted.ttl_seconds,
         room=rooms.open_room(wanted.provider, seconds=wanted.ttl_seconds),
     )
+
+
+def extend_session(*, session: VoiceSession, ttl_seconds: int) -> tuple[VoiceSession, dict[str, Any]]:
+    """Set the life that is left to a session and its room. Returns it with a new way in. Blocks for the vendor's
+    answer, and changes nothing of ours when that is no. Raises `DoesNotExist` when the session is over."""
+    rooms.keep_room(session, seconds=ttl_seconds)
+    session.expires_at = timezone.now() + timedelta(seconds=ttl_seconds)  # what the way in is made for
+    way_in = entrances.entrance_of(session)
+    return sessions.extend_session(session=session, ttl_seconds=ttl_seconds), way_in
 
 
 def place_call(

@@ -10,7 +10,7 @@ from networks.authentication import caller
 from networks.models import Scope
 from voice import entrances, rooms, selectors, services, sessions
 from voice.config_parsing import to_json
-from web.idempotency import idempotent
+from web.idempotency import idempotent, idempotent_beyond
 from web.openapi import document
 from web.pagination import paginate
 from web.views import MeshView, created, empty, read_body
@@ -45,6 +45,7 @@ class NewSessionView(SessionMesh):
         answer=NewSessionAnswer,
         status=201,
         body=SessionBody,
+        also={502},
         summary="Create a session with its config; the answer says how a caller gets in",
     )
     @idempotent
@@ -112,16 +113,15 @@ class SessionTtlView(SessionMesh):
     @document(
         answer=NewTtlAnswer,
         body=TtlBody,
-        also={410},
+        also={410, 502},
         summary="Set the life that a session has left from now on (nothing is added); the answer has a new way in",
     )
-    @idempotent
+    @idempotent_beyond
     def post(self, request: Request, session_id: str) -> Response:
         session = selectors.access_session_for(caller(request), session_id)
         seconds = read_body(TtlBody, request)["ttl_seconds"]
-        rooms.keep_room(session, seconds=seconds)
-        session = sessions.extend_session(session=session, ttl_seconds=seconds)
-        return Response(shapes.shape_ttl(session) | {"transport": entrances.entrance_of(session)})
+        session, way_in = services.extend_session(session=session, ttl_seconds=seconds)
+        return Response(shapes.shape_ttl(session) | {"transport": way_in})
 
 
 class CleanupView(SessionMesh):
