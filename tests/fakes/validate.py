@@ -14,9 +14,12 @@ from dataclasses import dataclass, field
 
 import uvloop
 
+from voice.pipeline.far_end import LEAST_LEAD_MS
+
 from .caller.line import CLEAN, REAL
 from .caller.report import Report
 from .caller.timer import Lateness
+from .stalls import stalls
 from .voice_measures import breaks, converse, interrupt, latencies, quantile, realistic
 from .voice_world import VENDORS, Footprint, VoiceWorld, free_ports, voice_world
 
@@ -137,7 +140,8 @@ async def soak(world: VoiceWorld, to: str, findings: Findings, calls: int, secon
             await asyncio.sleep(2)
 
     watching = asyncio.create_task(watch())
-    reports = await converse(world, to, calls, seconds, ramp=max(4.0, calls / 10))
+    with stalls() as machine:
+        reports = await converse(world, to, calls, seconds, ramp=max(4.0, calls / 10))
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     lateness = _lateness(world)
@@ -153,8 +157,13 @@ async def soak(world: VoiceWorld, to: str, findings: Findings, calls: int, secon
     if busy:
         notes.append(f"voice processes: {sum(busy) / len(busy) * 100 / calls:.2f} % of a core a call")
     notes.append(f"memory {before.memory_mb:.0f} → {max(p.memory_mb for p in peak):.0f} MB while they talked")
+    broken = breaks(reports, lateness)
     if late:
-        notes.append(f"{late} sends more than 40 ms behind their plan, within what callers had in hand")
+        notes.append(f"{late} sends more than 40 ms behind their plan")
+    heard = [Check("frames heard more than 40 ms late", len(broken), 0, "frames")]
+    if machine.worst_ms >= LEAST_LEAD_MS:
+        notes.append(f"{len(broken)} frames heard late, not judged: the machine stood still {machine}")
+        heard = []
     findings.section(
         f"Soak: {calls} calls for {seconds:g} s on {len(world.voice_ports)} processes",
         [
@@ -169,7 +178,7 @@ async def soak(world: VoiceWorld, to: str, findings: Findings, calls: int, secon
             Check("callers who gave up waiting", sum(report.gave_up for report in reports), 0, "calls"),
             Check("turn at our edge, p50", quantile(found, 0.5), 600),
             Check("turn at our edge, p95", quantile(found, 0.95), 1000),
-            Check("frames heard more than 40 ms late", len(breaks(reports, lateness)), 0, "frames"),
+            *heard,
             Check("asyncio tasks left over", max(0, after.tasks - before.tasks - 4), 0, "tasks", timed=False),
             Check(
                 "descriptors left over",

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .caller.line import CLEAN, Line
 from .caller.person import Person
@@ -15,7 +14,7 @@ from .voice_world import VoiceWorld
 QUESTION = "when will my parcel arrive"
 STOP = "stop talking now please"
 LATE = 0.040  # seconds after the last sample was played: a frame that comes then is heard to be late
-PAUSE = 1.0  # seconds that pass at least between two answers
+PAUSE = 2.0  # seconds that pass at least between two answers of `converse`: listening, waiting, a question
 
 
 @dataclass(frozen=True)
@@ -150,14 +149,15 @@ def latencies(reports: Sequence[Report]) -> list[float]:
 
 def breaks(reports: Sequence[Report], lateness: Lateness) -> list[float]:
     """Silences inside answers, in ms: frames that reached the carrier more than 40 ms after it had played all it had.
-    Between two answers of `converse` a caller hears nothing for longer. What the simulator's own lateness may have
-    made is left out."""
-    return [
-        (end - start) * 1000
-        for report in reports
-        for start, end in report.gaps
-        if LATE < end - start < PAUSE and not lateness.within(start, end)
-    ]
+    Between two answers of `converse` a caller hears nothing for longer. For what the simulator was late itself in
+    that time the service is not blamed."""
+    found = []
+    for report in reports:
+        for start, end in report.gaps:
+            late = end - start - lateness.between(start, end)
+            if late > LATE and end - start < PAUSE:
+                found.append(late * 1000)
+    return found
 
 
 def realistic(world: VoiceWorld) -> None:
@@ -172,8 +172,3 @@ def immediate(world: VoiceWorld) -> None:
     world.vendors.deepgram.set(tail_ms=0)
     world.vendors.anthropic.latency = 0.0
     world.vendors.elevenlabs.set(first_audio_ms=0)
-
-
-def lost(detail: dict[str, Any]) -> int:
-    """Late frames of a call, as the service counts them."""
-    return int(detail["statistics"].get("late_sends", 0))

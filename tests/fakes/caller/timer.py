@@ -35,9 +35,9 @@ class Lateness:
             else:
                 self.when.append((due, moment))
 
-    def within(self, start: float, end: float) -> bool:
-        """Whether it was late at some time between these."""
-        return any(since < end and until > start for since, until in self.when)
+    def between(self, start: float, end: float) -> float:
+        """Seconds between these for which it was late."""
+        return sum(max(0.0, min(until, end) - max(since, start)) for since, until in self.when)
 
     @property
     def mean_ms(self) -> float:
