@@ -333,7 +333,7 @@ async def test_it_writes_down_how_it_was_heard_and_how_late_its_own_clock_was() 
     statistics = world.summary.statistics
     assert round(statistics["reported_loss"], 3) == 0.2
     assert statistics["round_trip_ms"] == 90
-    assert statistics["loop_lag_ms"] == 0  # by a virtual clock
+    assert statistics["worst_lag_ms"] == 0  # by a virtual clock
 
 
 # ---- what breaks --------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ class Call:
                 "underruns": quality.underruns,
                 "underrun_ms": round(quality.underrun_ms),
                 "late_sends": playout.late_sends,
-                "loop_lag_ms": round(playout.worst_late_ms, 1),
+                "worst_lag_ms": round(playout.worst_late_ms, 1),
                 "reported_loss": round(quality.reported_loss, 4),
                 "round_trip_ms": round(quality.round_trip_ms),
             },
