@@ -322,5 +322,3 @@ LOGGING = logging_config(
     ],
     redact_emails=env.bool("MESH_LOG_REDACT_EMAILS", False),
 )
-SENTRY_DSN = env.str("SENTRY_DSN", "")
-OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
