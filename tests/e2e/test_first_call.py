@@ -7,6 +7,7 @@ import urllib.request
 from typing import Any
 
 from tests.fakes.caller.__main__ import usual
+from tests.integration.processes import until
 from tests.integration.test_supervisor import Service
 
 
@@ -21,7 +22,9 @@ def test_it_is_understood_answered_and_written_down(service: Service) -> None:
     )
     assert called.returncode == 0, called.stdout + called.stderr
     [row] = ask(service, "/api/voice/calls")
-    call = ask(service, f"/api/voice/calls/{row['id']}")
+    address = f"/api/voice/calls/{row['id']}"
+    until(lambda: ask(service, address)["latencies"], "its latencies")
+    call = ask(service, address)
     assert (call["transport"], call["state"]) == ("twilio", "ended")
     said = [turn for turn in call["turns"] if turn["caller_text"]]
     assert (
