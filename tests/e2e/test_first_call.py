@@ -27,9 +27,8 @@ def test_it_is_understood_answered_and_written_down(service: Service) -> None:
     call = ask(service, address)
     assert (call["transport"], call["state"]) == ("twilio", "ended")
     said = [turn for turn in call["turns"] if turn["caller_text"]]
-    assert (
-        said[0]["caller_text"] == usual()[0]
-    )  # recorded speech where there is some, and the machine's own elsewhere
+    # Recorded speech where there is some, and the machine's own elsewhere.
+    assert said[0]["caller_text"] == usual()[0]
     assert said[0]["caller_text"] in said[0]["reply_text"]
     assert said[0]["heard_text"] == said[0]["reply_text"]
     assert call["latencies"]["first_frame"]["p50"] > 0

@@ -42,7 +42,7 @@ async def test_more_life_for_a_session_is_more_life_for_its_room_and_a_new_token
     client: Client, exchange: Exchange, settings: Any
 ) -> None:
     async with DailyServer() as daily:
-        settings.DAILY = {"api_key": daily.api_key, "domain": "", "base_url": daily.url}
+        use_daily(settings, daily)
         created = await client.session("daily")
         path = f"/api/voice/sessions/{created['session_id']}/ttl"
         entrance = (await client.post(path, {"ttl_seconds": 7200})).json()["transport"]
@@ -82,7 +82,7 @@ async def test_a_daily_session_has_a_room_and_a_token_for_its_caller(
     client: Client, exchange: Exchange, settings: Any
 ) -> None:
     async with DailyServer() as daily:
-        settings.DAILY = {"api_key": daily.api_key, "domain": "", "base_url": daily.url}
+        use_daily(settings, daily)
         created = await client.session("daily")
         entrance = created["transport"]
         assert daily.rooms[entrance["room"]]["privacy"] == "private"
@@ -110,6 +110,10 @@ def livekit_room(monkeypatch: pytest.MonkeyPatch) -> Rtc:
     rtc = Rtc()
     monkeypatch.setattr(joining, "LiveKitTransport", lambda: LiveKitTransport(rtc))  # type: ignore[arg-type]
     return rtc
+
+
+def use_daily(settings: Any, daily: DailyServer) -> None:
+    settings.DAILY = {"api_key": daily.api_key, "domain": "", "base_url": daily.url}
 
 
 def use(settings: Any, livekit: LiveKitServer) -> None:
